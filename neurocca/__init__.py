@@ -1,0 +1,46 @@
+"""neurocca finds what a film and the brain that watched it have in common.
+
+Public names are loaded on first use, so that ``import neurocca`` and ``neurocca --help`` stay fast.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Design": "neurocca.design",
+    "stack_runs": "neurocca.design",
+    "split_runs": "neurocca.design",
+    "FeatureSeries": "neurocca.design",
+    "Config": "neurocca.config",
+    "LinearCCA": "neurocca.cca.linear",
+    "LinearCCACV": "neurocca.cca.selection",
+    "solve_cca": "neurocca.cca.solvers",
+    "permutation_test": "neurocca.inference.permutation",
+    "held_out_test": "neurocca.inference.held_out",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+if TYPE_CHECKING:
+    from neurocca.cca.linear import LinearCCA as LinearCCA
+    from neurocca.cca.selection import LinearCCACV as LinearCCACV
+    from neurocca.cca.solvers import solve_cca as solve_cca
+    from neurocca.config import Config as Config
+    from neurocca.design import Design as Design
+    from neurocca.design import FeatureSeries as FeatureSeries
+    from neurocca.design import split_runs as split_runs
+    from neurocca.design import stack_runs as stack_runs
+    from neurocca.inference.held_out import held_out_test as held_out_test
+    from neurocca.inference.permutation import permutation_test as permutation_test
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'neurocca' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Two views in, canonical variates out."""

@@ -1,0 +1,213 @@
+"""The configuration of an analysis: one frozen dataclass per step, read from TOML and written as TOML."""
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from neurocca.errors import DataError, NoInputError, UsageError
+
+HRF_MODELS = (
+    "spm",
+    "spm + derivative",
+    "spm + derivative + dispersion",
+    "glover",
+    "glover + derivative",
+    "glover + derivative + dispersion",
+)
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """How films and annotations become feature series.
+
+    ``rate`` is the number of samples per second taken from a film, ``annotation_rate`` that of the regressors
+    made of annotated events.
+    """
+
+    rate: float = 5.0
+    annotation_rate: float = 10.0
+
+
+@dataclass(frozen=True)
+class AlignConfig:
+    """How feature series are brought to the volumes' times.
+
+    Parameters
+    ----------
+    spaces : feature spaces of the store that are used; empty means all.
+    response : "hrf" convolves with a canonical response, "delays" gives every feature once per delay.
+    hrf : one of nilearn's models.
+    delays : delays in volumes, for response "delays".
+    log : features of which log(x + 1e-4) is taken after averaging (energy adds up, loudness does not).
+    high_pass : cutoff period in seconds of the cosine filter on features and BOLD; 0 leaves drift in.
+    standardize : how features are scaled. "run": to unit variance in every run. "train": centred in every run,
+        scaled over the training runs; safer for sparse features, which are nearly constant in some run.
+    trim : volumes cut off the start and end of every run; empty means the dataset's own rule.
+    t_r : repetition time in seconds; 0 means as the data say.
+    max_excess : seconds by which a film may outlast its run before that is taken for a mistake.
+    """
+
+    spaces: tuple[str, ...] = ()
+    response: Literal["hrf", "delays"] = "hrf"
+    hrf: str = "spm"
+    delays: tuple[int, ...] = (1, 2, 3, 4)
+    log: tuple[str, ...] = ("loudness",)
+    high_pass: float = 128.0
+    standardize: Literal["run", "train"] = "train"
+    trim: tuple[int, ...] = ()
+    t_r: float = 0.0
+    max_excess: float = 10.0
+
+    def __post_init__(self) -> None:
+        _check(self.hrf in HRF_MODELS, f"align.hrf={self.hrf!r} is none of {', '.join(HRF_MODELS)}.")
+        _check(bool(self.delays) and min(self.delays) >= 0, f"align.delays={self.delays} must be volumes >= 0.")
+        _check(len(set(self.delays)) == len(self.delays), f"align.delays={self.delays} repeat.")
+        _check(self.high_pass >= 0, f"align.high_pass={self.high_pass} must be a period in seconds, or 0.")
+        _check(
+            len(self.trim) in (0, 2) and all(t >= 0 for t in self.trim),
+            f"align.trim={list(self.trim)} must be empty or [volumes at the start, volumes at the end].",
+        )
+        _check(self.t_r >= 0, f"align.t_r={self.t_r} must be in seconds, or 0.")
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How the canonical components are fitted.
+
+    The shrinkage of each view is chosen on the training runs from ``shrinkage_x`` and ``shrinkage_y``
+    (0 = CCA, 1 = PLS) by leaving one run out at a time.
+    """
+
+    n_components: int = 5
+    shrinkage_x: tuple[float, ...] = (0.01, 0.1, 0.3, 0.6, 0.9)
+    shrinkage_y: tuple[float, ...] = (0.01, 0.1, 0.3, 0.6, 0.9)
+
+    def __post_init__(self) -> None:
+        _check(self.n_components >= 1, f"fit.n_components={self.n_components} must be at least 1.")
+        for name in ("shrinkage_x", "shrinkage_y"):
+            grid = getattr(self, name)
+            _check(
+                bool(grid) and all(0 <= s <= 1 for s in grid),
+                f"fit.{name}={list(grid)} must be values between 0 (CCA) and 1 (PLS).",
+            )
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """How the components are tested.
+
+    ``min_shift`` is the shortest circular shift in seconds: shorter ones leave the haemodynamic response in place
+    and are not a null.
+    """
+
+    scheme: Literal["circular_shift"] = "circular_shift"
+    n_permutations: int = 1000
+    min_shift: float = 20.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self.n_permutations >= 1, f"inference.n_permutations={self.n_permutations} must be at least 1.")
+        _check(self.min_shift > 0, f"inference.min_shift={self.min_shift} must be more than 0 seconds.")
+        _check(self.seed >= 0, f"inference.seed={self.seed} must not be negative.")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration.
+
+    Examples
+    --------
+    >>> config = Config.from_dict({"fit": {"n_components": 3}})
+    >>> config.fit.n_components
+    3
+    >>> Config.from_dict({"fit": {"n_component": 3}})
+    Traceback (most recent call last):
+    neurocca.errors.UsageError: unknown key 'fit.n_component'; the nearest valid one is 'fit.n_components'.
+    """
+
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    align: AlignConfig = field(default_factory=AlignConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+
+    @classmethod
+    def from_dict(cls, tables: Mapping[str, Any]) -> "Config":
+        """Build from nested tables; unknown keys and values of the wrong type are refused by name."""
+        return _build(cls, tables, "")
+
+    @classmethod
+    def from_toml(cls, path: Path) -> "Config":
+        """Read a TOML file."""
+        if not path.is_file():
+            raise NoInputError(f"configuration {path}: no such file.")
+        try:
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise DataError(f"configuration {path}: not valid TOML: {error}") from error
+        try:
+            return cls.from_dict(tables)
+        except UsageError as error:
+            raise UsageError(f"configuration {path}: {error}") from error
+
+    def with_values(self, values: Mapping[str, Any]) -> "Config":
+        """Copy with dotted keys replaced, for example ``{"fit.n_components": 3}``; None values are left out."""
+        tables = dataclasses.asdict(self)
+        for key, value in values.items():
+            if value is not None:
+                table, name = key.split(".")
+                tables[table][name] = value
+        return Config.from_dict(tables)
+
+    def to_toml(self) -> str:
+        """Text of the complete configuration, one table per step."""
+        import tomli_w
+
+        tables = dataclasses.asdict(self)
+        lists = {t: {k: list(v) if isinstance(v, tuple) else v for k, v in d.items()} for t, d in tables.items()}
+        return tomli_w.dumps(lists)
+
+
+def _check(ok: bool, message: str) -> None:
+    if not ok:
+        raise UsageError(message)
+
+
+def _build(cls: type, tables: Any, prefix: str) -> Any:
+    if not isinstance(tables, Mapping):
+        raise UsageError(f"'{prefix.rstrip('.')}' must be a table, not {tables!r}.")
+    hints = get_type_hints(cls)
+    for key in tables:
+        if key not in hints:
+            nearest = difflib.get_close_matches(key, hints, n=1, cutoff=0) or [""]
+            raise UsageError(f"unknown key '{prefix}{key}'; the nearest valid one is '{prefix}{nearest[0]}'.")
+    values = {
+        key: _build(hints[key], value, f"{prefix}{key}.")
+        if dataclasses.is_dataclass(hints[key])
+        else _convert(value, hints[key], prefix + key)
+        for key, value in tables.items()
+    }
+    return cls(**values)
+
+
+def _convert(value: Any, hint: Any, key: str) -> Any:
+    """Value as the type that the field is annotated with."""
+    origin = get_origin(hint)
+    if origin is Literal:
+        choices = get_args(hint)
+        if value not in choices:
+            raise UsageError(f"{key}={value!r} is none of {', '.join(map(repr, choices))}.")
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise UsageError(f"{key}={value!r} must be a list.")
+        return tuple(_convert(v, get_args(hint)[0], key) for v in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if origin in (Union, UnionType) or not isinstance(value, hint) or isinstance(value, bool) is not (hint is bool):
+        raise UsageError(f"{key}={value!r} must be of type {getattr(hint, '__name__', hint)}.")
+    return value

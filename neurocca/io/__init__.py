@@ -1,0 +1,1 @@
+"""The edges: nothing else opens a file."""

@@ -1,0 +1,79 @@
+"""Digests, and writing that leaves either the whole file or none."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from neurocca.errors import OutputError
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_text(content: Any) -> str:
+    """JSON that is the same text for the same content."""
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=".tmp-", delete=False, encoding="utf-8", newline="\n"
+    ) as file:
+        file.write(text)
+    _publish(Path(file.name), path)
+
+
+@contextmanager
+def staged(destination: Path) -> Iterator[Path]:
+    """Folder to write into; its files move to ``destination`` when the block ends well, and vanish when not.
+
+    Raises
+    ------
+    OutputError
+        When the destination cannot be made or written.
+    """
+    # only what this call made is taken away again when it fails
+    existing = next(folder for folder in [destination, *destination.absolute().parents] if folder.exists())
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=destination, prefix=".tmp-"))
+    except OSError as error:
+        raise OutputError(f"output {destination}: cannot be written: {error.strerror}.") from error
+    try:
+        yield folder
+        for source in sorted(p for p in folder.rglob("*") if p.is_file()):
+            target = destination / source.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _publish(source, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _remove_empty(destination.absolute(), existing.absolute())
+
+
+def _publish(source: Path, target: Path) -> None:
+    source.chmod(0o666 & ~_umask())
+    # os.replace also takes the place of a link into an annex, which is read-only and must not be written through
+    os.replace(source, target)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _remove_empty(folder: Path, keep: Path) -> None:
+    while folder != keep and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

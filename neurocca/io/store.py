@@ -1,0 +1,136 @@
+"""The feature store: film features on their own time axis, in one HDF5 file.
+
+Layout: ``/<space>/run-<label>/data`` (time, feature) and ``times`` (seconds since the film of the run began), with
+the feature names in the group's attribute ``names``. The file's attribute ``provenance`` says in JSON what the
+features were made from.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from neurocca.design import FeatureSeries
+from neurocca.errors import DataError, NoInputError, OutputError
+
+FORMAT = "neurocca feature store 1"
+
+
+class FeatureStore:
+    """Read features of one space and run at a time.
+
+    Parameters
+    ----------
+    path : Path
+        An HDF5 file written by ``write_store``.
+
+    Raises
+    ------
+    NoInputError
+        When there is no such file.
+    DataError
+        When the file is not a whole feature store.
+
+    Examples
+    --------
+    >>> with FeatureStore(Path("features.h5")) as store:  # doctest: +SKIP
+    ...     store.read("lowlevel", "1").data.shape
+    """
+
+    def __init__(self, path: Path) -> None:
+        import h5py
+
+        if not path.is_file():
+            raise NoInputError(f"features {path}: no such file.")
+        self.path = path
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as error:
+            raise DataError(f"features {path}: not a readable HDF5 file ({path.stat().st_size} bytes).") from error
+        if self._file.attrs.get("format") != FORMAT:
+            self._file.close()
+            raise DataError(f"features {path}: an HDF5 file, but not a {FORMAT}: make it with 'neurocca features'.")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    @property
+    def spaces(self) -> list[str]:
+        """Names of the feature spaces."""
+        return list(self._file)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the features were made from."""
+        return json.loads(self._file.attrs["provenance"])
+
+    def runs(self, space: str) -> list[str]:
+        """Run labels of one space."""
+        return sorted((name.removeprefix("run-") for name in self._file[space]), key=_natural)
+
+    def read(self, space: str, run: str) -> FeatureSeries:
+        """Features of one space and run.
+
+        Raises
+        ------
+        DataError
+            When the store's content is damaged or holds values that are not finite.
+        """
+        group = self._file[f"{space}/run-{run}"]
+        try:
+            data, times = group["data"][()], group["times"][()]
+            series = FeatureSeries(data, times, tuple(json.loads(group.attrs["names"])))
+        except (OSError, KeyError, ValueError) as error:
+            raise DataError(f"features {self.path}: space {space!r}, run {run} is damaged: {error}") from error
+        bad = ~np.isfinite(data).all(axis=0)
+        if bad.any():
+            names = ", ".join(np.array(series.names)[bad])
+            raise DataError(f"features {self.path}: space {space!r}, run {run} holds NaN or infinity in: {names}.")
+        return series
+
+
+def write_store(
+    path: Path, spaces: Mapping[str, Mapping[str, FeatureSeries]], provenance: Mapping[str, Any]
+) -> None:
+    """Write a feature store atomically; equal content gives equal bytes.
+
+    Parameters
+    ----------
+    path : Path
+    spaces : mapping of mapping of FeatureSeries
+        Series by space and run label.
+    provenance : mapping
+        Anything JSON can hold.
+    """
+    import h5py
+
+    temporary = path.with_name(f".tmp-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(temporary, "w") as file:
+            file.attrs["format"] = FORMAT
+            file.attrs["provenance"] = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
+            for space, runs in sorted(spaces.items()):
+                for run, series in runs.items():
+                    group = file.create_group(f"{space}/run-{run}")
+                    group.create_dataset("data", data=series.data, compression="gzip", shuffle=True)
+                    group.create_dataset("times", data=series.times, compression="gzip", shuffle=True)
+                    group.attrs["names"] = json.dumps(series.names, ensure_ascii=False)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"features {path}: cannot be written: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _natural(label: str) -> tuple[bool, int, str]:
+    """Numbers in numeric order, before words."""
+    return (not label.isdigit(), int(label) if label.isdigit() else 0, label)

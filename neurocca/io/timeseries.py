@@ -1,0 +1,72 @@
+"""Tables: parcel time series, events and annotations as CSV or TSV."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from neurocca.errors import DataError, NoInputError
+
+
+def read_table(path: Path, required: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read a CSV or TSV with a header line.
+
+    Parameters
+    ----------
+    path : Path
+        Tab-separated when its name ends in .tsv, comma-separated otherwise.
+    required : tuple of str
+        Columns that must be there.
+
+    Raises
+    ------
+    NoInputError, DataError
+        The message names the file and what is wrong with it.
+    """
+    if not path.is_file():
+        what = "its content is not here (a link that leads nowhere)" if path.is_symlink() else "no such file"
+        raise NoInputError(f"{path}: {what}.")
+    try:
+        table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", na_values=["n/a"], index_col=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable table: {str(error).strip()}") from error
+    missing = [column for column in required if column not in table]
+    if missing:
+        raise DataError(f"{path}: column {missing[0]!r} is missing; found {', '.join(map(str, table.columns[:8]))}.")
+    return table
+
+
+def read_parcels(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Read the time series of one run, one column per parcel.
+
+    Returns
+    -------
+    data : array, shape (n_volumes, q)
+    labels : tuple of str, length q
+        Parcel labels from the header.
+
+    Raises
+    ------
+    NoInputError, DataError
+        The message names the file and, for bad values, the column and line.
+    """
+    table = read_table(path)
+    if table.empty:
+        raise DataError(f"{path}: a header, but no volumes.")
+    words = [str(column) for column in table if not pd.api.types.is_numeric_dtype(table[column])]
+    if words:
+        raise DataError(f"{path}: column {words[0]!r} holds values that are not numbers.")
+    data = table.to_numpy(dtype=float)
+    bad = ~np.isfinite(data)
+    if bad[-1].any() and not bad[:-1].any() and bad[-1, bad[-1].argmax() :].all():
+        raise DataError(
+            f"{path}: truncated: line {len(data) + 1} has {int((~bad[-1]).sum())} values, expected {data.shape[1]}."
+        )
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise DataError(
+            f"{path}: parcel {table.columns[column]!r} is NaN or infinite on line {row + 2} "
+            f"({int(bad.sum())} such values in all)."
+        )
+    return data, tuple(map(str, table.columns))

@@ -1,0 +1,19 @@
+"""The figures of a report: arrays in, SVG text (or a PNG data-URI for brains) out. Only here is anything drawn."""
+
+from neurocca.report.figures.brains import brain_map, map_range
+from neurocca.report.figures.inference import held_out_overview, held_out_per_run, null_histogram
+from neurocca.report.figures.loadings import feature_loadings, parcel_loadings
+from neurocca.report.figures.selection import shrinkage_curve
+from neurocca.report.figures.series import time_courses
+
+__all__ = [
+    "brain_map",
+    "feature_loadings",
+    "held_out_overview",
+    "held_out_per_run",
+    "map_range",
+    "null_histogram",
+    "parcel_loadings",
+    "shrinkage_curve",
+    "time_courses",
+]

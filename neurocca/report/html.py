@@ -1,0 +1,234 @@
+"""Results in, one self-contained HTML page out: no network, no script, everything inlined."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import nibabel
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from neurocca.report import figures, wording
+from neurocca.report.methods import methods, references
+from neurocca.report.record import ReportData
+
+
+def render(data: ReportData) -> str:
+    """One subject's page.
+
+    Parameters
+    ----------
+    data : ReportData
+
+    Returns
+    -------
+    str
+        A whole HTML document; the same data give the same text.
+    """
+    d = data.decomposition
+    limit = _threshold(_reference(data.held_out_null, d["Components"][0]["Name"], d))
+    return _environment().get_template("participant.html.jinja").render(
+        d=d,
+        components=[_component(data, index) for index in range(len(d["Components"]))],
+        verdict=wording.verdict(d),
+        notes=wording.verdict_notes(d),
+        overview=Markup(figures.held_out_overview(d["Components"], limit, name="overview")),
+        recovery=None if data.recovery is None else data.recovery.to_dict("records"),
+        shrinkage=_shrinkage(d),
+        quality=_quality(d["Runs"]),
+        methods=methods(d),
+        references=references(d),
+        config=toml_text(d["Config"]),
+    )  # fmt: skip
+
+
+def render_index(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Page that lists the subjects.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        One per subject, as `index_row` makes them.
+    """
+    ordered = sorted(rows, key=lambda row: (str(row["subject"]), str(row["task"])))
+    width = max((len(row["held_out"]) for row in rows), default=0)
+    first = [row["held_out"][0] for row in rows if row["held_out"] and row["held_out"][0] is not None]
+    return _environment().get_template("index.html.jinja").render(
+        rows=ordered,
+        n_shown=min(width, 3),
+        n_with=sum(row["n_found"] > 0 for row in rows),
+        mean_first=float(np.mean(first)) if first else None,
+        simulated=any(row["simulated"] for row in rows),
+    )  # fmt: skip
+
+
+def index_row(decomposition: Mapping[str, Any], *, href: str | None = None) -> dict[str, Any]:
+    """What the index says about one subject.
+
+    Parameters
+    ----------
+    decomposition : mapping
+        Content of ``*_decomposition.json``.
+    href : str, optional
+        Link to the subject's page; ``sub-<Subject>.html`` beside the index if not given.
+    """
+    components = decomposition["Components"]
+    return {
+        "subject": decomposition["Subject"],
+        "task": decomposition["Task"],
+        "simulated": decomposition["Simulated"],
+        "warnings": len(decomposition["Warnings"]),
+        "n_found": sum(wording.is_found(c) for c in components),
+        "n_components": len(components),
+        "held_out": [c["HeldOutCorrelation"] for c in components],
+        "p": [c["PValueHeldOut"] for c in components],
+        "href": href or f"sub-{decomposition['Subject']}.html",
+    }
+
+
+def toml_text(tables: Mapping[str, Any]) -> str:
+    """Configuration as TOML; values that TOML does not have (None) are left out as comments."""
+    lines: list[str] = []
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"[{key}]", toml_text(value)]
+        elif value is None:
+            lines.append(f"# {key} is not set")
+        else:
+            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(lines).strip()
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("neurocca.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": wording.number, "p": wording.p_value, "listing": wording.listing}
+    environment.filters |= {"counted": wording.counted}
+    environment.tests["found"] = wording.is_found
+    return environment
+
+
+def _reference(null: pd.DataFrame, component: str, d: Mapping[str, Any]) -> NDArray[np.floating]:
+    """Null values that a component's p-value was computed from, shape (B,); empty where there was no test.
+
+    Under the maximum statistic all components are held against the largest one of each permutation.
+    """
+    permuted = null.iloc[1:]
+    if "maximum" in d["Inference"]["Correction"]:
+        names = [c["Name"] for c in d["Components"] if c["Name"] in permuted]
+        values = permuted[names].max(axis=1).to_numpy(float)
+    else:
+        values = permuted[component].to_numpy(float)
+    return values[np.isfinite(values)]
+
+
+def _threshold(null: NDArray[np.floating]) -> float | None:
+    return float(np.quantile(null, 0.95)) if null.size else None
+
+
+def _component(data: ReportData, index: int) -> dict[str, Any]:
+    """Everything that the page shows of one component."""
+    d, record = data.decomposition, data.decomposition["Components"][index]
+    name, key = record["Name"], f"c{index}"
+    series = figures.time_courses(
+        data.stimulus_variates[name].to_numpy(float),
+        data.bold_variates[name].to_numpy(float),
+        runs=d["Runs"],
+        t_r=d["RepetitionTime"],
+        name=f"{key}-series",
+    )
+    features = figures.feature_loadings(
+        data.feature_loadings, name, t_r=d["RepetitionTime"], name=f"{key}-features"
+    )
+    return {
+        "key": key,
+        "record": record,
+        "inference": [Markup(svg) for svg in _inference_figures(data, record, key)],
+        "series": Markup(series),
+        "features": Markup(features),
+        "drivers": _drivers(data, name),
+        **_brain_figures(data, index, key),
+    }
+
+
+def _inference_figures(data: ReportData, record: Mapping[str, Any], key: str) -> list[str]:
+    """Held-out null, held-out runs, in-sample null; those that exist."""
+    d, name = data.decomposition, record["Name"]
+    drawn = []
+    held_out = _reference(data.held_out_null, name, d)
+    if held_out.size and record["HeldOutCorrelation"] is not None:
+        drawn.append(
+            figures.null_histogram(
+                held_out, record["HeldOutCorrelation"], p=record["PValueHeldOut"], label="held-out r", name=f"{key}-held"
+            )
+        )  # fmt: skip
+    per_run = {run: r for run, r in record["HeldOutCorrelationPerRun"].items() if r is not None}
+    if per_run and record["HeldOutCorrelation"] is not None:
+        drawn.append(
+            figures.held_out_per_run(per_run, record["HeldOutCorrelation"], _threshold(held_out), name=f"{key}-runs")
+        )
+    in_sample = _reference(data.null, name, d)
+    if in_sample.size:
+        drawn.append(
+            figures.null_histogram(
+                in_sample, record["InSampleCorrelation"], p=record["PValueInSample"], label="in-sample r", name=f"{key}-in"
+            )
+        )  # fmt: skip
+    return drawn
+
+
+def _brain_figures(data: ReportData, index: int, key: str) -> dict[str, Any]:
+    """Parcel bars or brain maps of one component."""
+    name = data.decomposition["Components"][index]["Name"]
+    drawn: dict[str, Any] = {"parcels": None, "brain": None, "threshold": None}
+    if data.response_loadings is not None:
+        drawn["parcels"] = Markup(figures.parcel_loadings(data.response_loadings, name, name=f"{key}-parcels"))
+    if data.maps is not None:
+        volume = np.asarray(data.maps.dataobj[..., index], dtype=np.float32)
+        image = nibabel.Nifti1Image(volume, data.maps.affine)
+        drawn["brain"] = figures.brain_map(image)
+        drawn["limit"], drawn["threshold"] = figures.map_range(image)
+    return drawn
+
+
+def _drivers(data: ReportData, name: str, n: int = 3) -> dict[str, list[str]]:
+    """The strongest features (each once) and parcels of a component, in words."""
+    table = data.feature_loadings
+    order = table[name].abs().sort_values(ascending=False, kind="stable").index
+    best = table.loc[order].drop_duplicates(["space", "feature"]).head(n)
+    t_r = data.decomposition["RepetitionTime"]
+    delays = pd.to_numeric(best["delay"], errors="coerce")
+    film = [
+        f"{feature} ({wording.number(r)}{f' at {delay * t_r:g} s' if delay == delay else ''})"
+        for feature, r, delay in zip(best["feature"], best[name], delays, strict=True)
+    ]
+    if data.response_loadings is None:
+        return {"film": film, "brain": []}
+    parcels = data.response_loadings
+    strongest = parcels.loc[parcels[name].abs().sort_values(ascending=False, kind="stable").index[:n]]
+    brain = [f"{parcel} ({wording.number(r)})" for parcel, r in zip(strongest["parcel"], strongest[name], strict=True)]
+    return {"film": film, "brain": brain}
+
+
+def _shrinkage(d: Mapping[str, Any]) -> Markup | None:
+    """Heat map of the grid, or None where there was nothing to choose from."""
+    s = d["Shrinkage"]
+    score = np.array(s["Score"], dtype=float)
+    if score.size < 2 or not np.isfinite(score).any():
+        return None
+    chosen = (s["Features"], s["BOLD"])
+    return Markup(figures.shrinkage_curve(score, s["GridFeatures"], s["GridBOLD"], chosen=chosen, name="shrinkage"))
+
+
+def _quality(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Largest value of each quality measure over runs: the full length of its bar."""
+    keys = ("VarianceRemoved", "Autocorrelation", "MaxAbsZ")
+    return {key: max((abs(run[key]) for run in runs if run[key] is not None), default=0.0) or 1.0 for key in keys}

@@ -1,0 +1,55 @@
+"""What a report is made of."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import nibabel
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Results of one subject, as they lie on disk.
+
+    Parameters
+    ----------
+    decomposition : dict
+        Content of ``*_decomposition.json``.
+    bold_variates, stimulus_variates : DataFrame, shape (n, k)
+        Canonical variates, columns cca_00, cca_01, …; one row per kept volume, runs stacked in order.
+    null, held_out_null : DataFrame, shape (1 + B, 1 + k)
+        In-sample and mean held-out correlations under permutation: columns permutation, cca_00, …; row 0 holds the
+        observed ones. ``held_out_null`` may have no rows.
+    feature_loadings : DataFrame
+        Columns space, feature, delay (volumes; empty or NaN when a response model was used), cca_00, …
+    response_loadings : DataFrame or None
+        Parcels: columns parcel, cca_00, …; None for volumes.
+    maps : Nifti1Image or None
+        Volumes: 4D loading maps in MNI space, one volume per component.
+    recovery : DataFrame or None
+        Simulated data only: planted, component, map_r, timecourse_r.
+    """
+
+    decomposition: dict[str, Any]
+    bold_variates: pd.DataFrame
+    stimulus_variates: pd.DataFrame
+    null: pd.DataFrame
+    held_out_null: pd.DataFrame
+    feature_loadings: pd.DataFrame
+    response_loadings: pd.DataFrame | None = None
+    maps: nibabel.Nifti1Image | None = None
+    recovery: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse tables that do not belong together."""
+        kept = sum(run["Kept"] for run in self.decomposition["Runs"])
+        names = [component["Name"] for component in self.decomposition["Components"]]
+        for side in ("bold_variates", "stimulus_variates"):
+            table = getattr(self, side)
+            if len(table) != kept:
+                raise ValueError(f"{side} has {len(table)} rows, but the runs kept {kept} volumes.")
+            missing = [name for name in names if name not in table]
+            if missing:
+                raise ValueError(f"{side} has no column {', '.join(missing)}.")
+        if self.maps is not None and (self.maps.ndim != 4 or self.maps.shape[3] != len(names)):
+            raise ValueError(f"maps of shape {self.maps.shape} do not hold one volume for each of {len(names)} components.")

@@ -1,0 +1,83 @@
+"""Numbers and results in plain words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ALPHA = 0.05
+"""A component counts as found when its held-out p-value lies below."""
+
+_SMALL = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Value with fixed digits and a true minus sign; a dash for what was not computed."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def p_value(value: float | None) -> str:
+    """p-value with three digits, or one significant digit below 0.001."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"
+
+
+def listing(items: Sequence[object]) -> str:
+    """Items as "a, b and c"."""
+    words = [str(item) for item in items]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def counted(n: int, singular: str, plural: str = "") -> str:
+    """A count with its noun."""
+    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
+
+
+def is_found(component: Mapping[str, Any]) -> bool:
+    """Whether a component's held-out correlation is larger than chance allows."""
+    p = component["PValueHeldOut"]
+    return p is not None and p < ALPHA
+
+
+def verdict(decomposition: Mapping[str, Any]) -> str:
+    """One sentence that says what was found."""
+    components = decomposition["Components"]
+    found = [c for c in components if is_found(c)]
+    whose = "this simulated brain" if decomposition["Simulated"] else f"the brain of sub-{decomposition['Subject']}"
+    if not found:
+        return (
+            f"No shared component was found between the film and {whose}: in runs that were left out of the fit, "
+            f"none of {counted(len(components), 'component')} correlated more than chance allows{_smallest(components)}."
+        )
+    count = _SMALL[len(found)] if len(found) < len(_SMALL) else str(len(found))
+    shared = f"{count} shared component{'s were' if len(found) > 1 else ' was'} found between the film and {whose}"
+    rs = listing([number(c["HeldOutCorrelation"]) for c in found])
+    ps = listing([p_value(c["PValueHeldOut"]) for c in found])
+    return (
+        f"{shared}: {'they hold' if len(found) > 1 else 'it holds'} in runs that were left out of the fit "
+        f"(held-out r = {rs}; p = {ps})."
+    )
+
+
+def _smallest(components: Sequence[Mapping[str, Any]]) -> str:
+    values = [c["PValueHeldOut"] for c in components if c["PValueHeldOut"] is not None]
+    return f" (smallest p = {p_value(min(values))})" if values else " (it could not be tested)"
+
+
+def verdict_notes(decomposition: Mapping[str, Any]) -> list[str]:
+    """What must be said beside the verdict, in sentences."""
+    components = decomposition["Components"]
+    in_sample = [c for c in components if not is_found(c) and (c["PValueInSample"] or 1) < ALPHA]
+    floor = 1 / (1 + decomposition["Inference"]["NumberOfPermutations"])
+    notes = []
+    if in_sample:
+        names = listing([c["Name"] for c in in_sample])
+        be, they = ("is", "it does") if len(in_sample) == 1 else ("are", "they do")
+        notes.append(f"{names} {be} significant in-sample only: {they} not carry over to left-out runs and not count.")
+    if any(is_found(c) and c["PValueHeldOut"] <= floor * 1.001 for c in components):
+        b = decomposition["Inference"]["NumberOfPermutations"]
+        notes.append(f"p = {p_value(floor)} is the smallest value that {counted(b, 'permutation')} can give.")
+    return notes

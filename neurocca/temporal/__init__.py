@@ -1,0 +1,1 @@
+"""Seconds and volumes, one run at a time."""

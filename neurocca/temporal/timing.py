@@ -1,0 +1,53 @@
+"""When samples and volumes are, and which of them are kept."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurocca.design import FeatureSeries
+
+# onsets are decimal multiples of the frame time in binary floating point: a sample that begins at a border may
+# come out a rounding error before it
+_BORDER = 1e-6
+
+
+def bin_means(series: FeatureSeries, width: float, n_bins: int, onset: float = 0.0) -> NDArray[np.float64]:
+    """Mean of the samples that begin within each of ``n_bins`` bins of equal width.
+
+    Bin v covers [v width, (v + 1) width) in seconds since the first volume. A bin without samples within the film
+    takes the sample that is on screen when it begins; one after its end takes the last sample.
+
+    Parameters
+    ----------
+    series : FeatureSeries
+        Times in seconds since the film began.
+    width : float
+        Seconds; the repetition time for one bin per volume.
+    n_bins : int
+    onset : float
+        Seconds from the first volume to the film's first sample.
+
+    Returns
+    -------
+    array, shape (n_bins, f)
+    """
+    times = series.times + onset
+    edges = np.searchsorted(times + _BORDER, np.arange(n_bins + 1) * width)
+    sums = np.concatenate([np.zeros((1, series.data.shape[1])), np.cumsum(series.data, axis=0, dtype=float)])
+    counts = np.diff(edges)
+    means = np.diff(sums[edges], axis=0) / np.maximum(counts, 1)[:, None]
+    empty = counts == 0
+    means[empty] = series.data[np.clip(edges[:-1][empty] - 1, 0, len(times) - 1)]
+    return means
+
+
+def trim(array: NDArray, start: int, end: int) -> NDArray:
+    """Rows of one run without ``start`` volumes at its beginning and ``end`` at its end.
+
+    Raises
+    ------
+    ValueError
+        When nothing would be left.
+    """
+    if start + end >= len(array):
+        raise ValueError(f"cutting {start} + {end} volumes leaves nothing of a run of {len(array)}.")
+    return array[start : len(array) - end]
