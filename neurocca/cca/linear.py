@@ -30,7 +30,8 @@ class LinearCCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     Attributes
     ----------
     correlations_ : array, shape (k,)
-        Singular values of the whitened cross-covariance, descending; in-sample canonical correlations for λ = 0.
+        In-sample correlations of paired variates. Components come in the order of the objective a' Sxy b, which is
+        that of the correlations for λ = 0.
     x_weights_, y_weights_ : arrays, shapes (p, k) and (q, k)
         Weights for the columns as they come in (centred).
     x_loadings_, y_loadings_ : arrays, shapes (p, k) and (q, k)
@@ -58,39 +59,52 @@ class LinearCCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit on samples X, shape (n, p), and y, shape (n, q)."""
-        X, Y = self._validate(X, y)
-        return self._fit_checked(X, Y, self._check_n_components(X, Y), check_shrinkage(self.shrinkage))
+        data, responses = self._validate(X, y)
+        k = self._check_n_components(data, responses)
+        return self._fit_checked(data, responses, k, check_shrinkage(self.shrinkage))
 
     def transform(self, X: ArrayLike, y: ArrayLike | None = None) -> NDArray | tuple[NDArray, NDArray]:
         """Variates of new samples: shape (n, k), or the pair of both views' variates when y is given."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        x_variates = (X - self.x_mean_) @ self.x_weights_
+        data: NDArray = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        x_variates = (data - self.x_mean_) @ self.x_weights_
         if y is None:
             return x_variates
-        Y = _two_dimensional(y, X.dtype)
-        if Y.shape[1] != len(self.y_mean_) or len(Y) != len(X):
-            raise ValueError(f"y has shape {Y.shape}, but ({len(X)}, {len(self.y_mean_)}) is expected.")
+        Y = _two_dimensional(y, data.dtype)
+        if Y.shape[1] != len(self.y_mean_) or len(Y) != len(data):
+            raise ValueError(f"y has shape {Y.shape}, but ({len(data)}, {len(self.y_mean_)}) is expected.")
         return x_variates, (Y - self.y_mean_) @ self.y_weights_
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Mean over components of the correlation between paired variates."""
         return float(np.mean(paired_correlations(*self.transform(X, y))))
 
-    def whitened(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray, NDArray]:
-        """Whitened bases of both views, whose cross-product has the canonical correlations as singular values.
+    def whitening(self, X: ArrayLike, y: ArrayLike) -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:
+        """Means and whitening matrices of both views: ``(X - mean) @ W`` has the identity as (shrunk) covariance.
 
-        Permuting rows of one basis is the same as permuting rows of that view and fitting again, which is what
+        They depend on each view alone. Rearranging the rows of a view leaves them as they are, which is what
         permutation tests are built on.
+
+        Returns
+        -------
+        ((x_mean, Wx), (y_mean, Wy)) : arrays, shapes (p,), (p, rx) and (q,), (q, ry)
+        """
+        maps = []
+        for view, shrinkage in zip(self._validate(X, y), self._whitening_shrinkage(), strict=True):
+            centred, mean, scale = learn_columns(view, self.scale)
+            maps.append((mean, whiten(centred / scale, shrinkage)[1] / scale[:, None]))
+        return maps[0], maps[1]
+
+    def whitened(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray, NDArray]:
+        """Whitened bases of both views; the singular values of their cross-product are what CCA maximises.
 
         Returns
         -------
         U, V : arrays, shapes (n, rx) and (n, ry)
         """
-        shrinkage = self._whitening_shrinkage()
-        X, Y = self._validate(X, y)
-        Xc, Yc = (centred / scale for centred, _, scale in (learn_columns(X, self.scale), learn_columns(Y, self.scale)))
-        return whiten(Xc, shrinkage[0])[0], whiten(Yc, shrinkage[1])[0]
+        views = self._validate(X, y)
+        U, V = ((view - mean) @ W for view, (mean, W) in zip(views, self.whitening(*views), strict=True))
+        return U / np.sqrt(len(U) - 1), V / np.sqrt(len(V) - 1)
 
     def _whitening_shrinkage(self) -> tuple[float, float]:
         return check_shrinkage(self.shrinkage)
@@ -100,11 +114,10 @@ class LinearCCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         return self.x_weights_.shape[1]
 
     def _validate(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray, NDArray]:
-        X, y = validate_data(
+        data, responses = validate_data(
             self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True, ensure_min_samples=2
         )
-        Y = _two_dimensional(y, X.dtype)
-        return X, Y
+        return data, _two_dimensional(responses, data.dtype)
 
     def _check_n_components(self, X: NDArray, Y: NDArray) -> int:
         limit = min(len(X) - 1, X.shape[1], Y.shape[1])
@@ -122,9 +135,9 @@ class LinearCCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         Yc, self.y_mean_, y_scale = learn_columns(Y, self.scale)
         Xc, Yc = Xc / x_scale, Yc / y_scale
         solution = solve_cca(Xc, Yc, n_components, shrinkage)
-        self.correlations_ = solution.correlations
-        self.x_loadings_ = loadings(Xc, Xc @ solution.x_weights)
-        self.y_loadings_ = loadings(Yc, Yc @ solution.y_weights)
+        U, V = Xc @ solution.x_weights, Yc @ solution.y_weights
+        self.correlations_ = paired_correlations(U, V)
+        self.x_loadings_, self.y_loadings_ = loadings(Xc, U), loadings(Yc, V)
         self.x_weights_ = solution.x_weights / x_scale[:, None]
         self.y_weights_ = solution.y_weights / y_scale[:, None]
         return self

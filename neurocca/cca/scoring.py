@@ -16,7 +16,7 @@ def paired_correlations(U: NDArray, V: NDArray) -> NDArray:
     array, shape (k,)
         0 where a column is constant.
     """
-    return np.sum(_unit_columns(U) * _unit_columns(V), axis=0)
+    return np.clip(np.sum(_unit_columns(U) * _unit_columns(V), axis=0), -1, 1)
 
 
 def loadings(X: NDArray, variates: NDArray) -> NDArray:
@@ -35,7 +35,7 @@ def loadings(X: NDArray, variates: NDArray) -> NDArray:
     array, shape (p, k)
         0 where a column is constant.
     """
-    return _unit_columns(X).T @ _unit_columns(variates)
+    return np.clip(_unit_columns(X).T @ _unit_columns(variates), -1, 1)
 
 
 def _unit_columns(X: NDArray) -> NDArray:

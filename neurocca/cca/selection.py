@@ -5,13 +5,13 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import eigh
 from sklearn.model_selection import BaseCrossValidator, LeaveOneGroupOut, check_cv
 from sklearn.utils.validation import check_is_fitted
 
 from neurocca.cca.linear import LinearCCA, check_shrinkage, learn_columns
 from neurocca.cca.scoring import paired_correlations
 from neurocca.cca.solvers import Spectrum, covariance_spectrum, spectrum
+from neurocca.linalg import top_singular_triplets
 
 
 class LinearCCACV(LinearCCA):
@@ -65,15 +65,17 @@ class LinearCCACV(LinearCCA):
         self.scale = scale
         self.cv = cv
 
-    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None
+    ) -> Self:
         """Choose the shrinkage and fit on samples X, shape (n, p), and y, shape (n, q), in groups, shape (n,)."""
-        X, Y = self._validate(X, y)
-        k = self._check_n_components(X, Y)
+        data, Y = self._validate(X, y)
+        k = self._check_n_components(data, Y)
         grid = [check_shrinkage((sx, sy)) for sx in self.shrinkage_x for sy in self.shrinkage_y]
-        folds = [self._fold_scores(X[a], Y[a], X[b], Y[b], k) for a, b in self._splits(X, Y, groups)]
+        folds = [self._fold_scores(data[a], Y[a], data[b], Y[b], k) for a, b in self._splits(data, Y, groups)]
         self.cv_scores_ = np.array(folds)
         self.shrinkage_ = grid[int(np.argmax(self.cv_scores_.mean(axis=0)))]
-        return self._fit_checked(X, Y, k, self.shrinkage_)
+        return self._fit_checked(data, Y, k, self.shrinkage_)
 
     def _whitening_shrinkage(self) -> tuple[float, float]:
         check_is_fitted(self)
@@ -98,7 +100,7 @@ class LinearCCACV(LinearCCA):
             dx = _inverse_sd(Sx, sx)
             for j, sy in enumerate(self.shrinkage_y):
                 dy = _inverse_sd(Sy, sy)
-                A, B = _top_singular_vectors(dx[:, None] * core * dy, min(k, *core.shape))
+                A, _, B = top_singular_triplets(dx[:, None] * core * dy, min(k, *core.shape))
                 r = paired_correlations(X_left @ (dx[:, None] * A), Y_left @ (dy[:, None] * B))
                 scores[i, j] = r.sum() / k
         return scores
@@ -114,13 +116,3 @@ def _spectrum(centred: NDArray) -> Spectrum:
 def _inverse_sd(S: Spectrum, shrinkage: float) -> NDArray:
     return 1 / np.sqrt((1 - shrinkage) * S.values + shrinkage * S.mean_variance)
 
-
-def _top_singular_vectors(T: NDArray, k: int) -> tuple[NDArray, NDArray]:
-    """First k left and right singular vectors (up to scale) through the smaller Gram matrix."""
-    if T.shape[0] > T.shape[1]:
-        right, left = _top_singular_vectors(T.T, k)
-        return left, right
-    m = T.shape[0]
-    _, left = eigh(T @ T.T, subset_by_index=(m - k, m - 1))
-    left = left[:, ::-1]
-    return left, T.T @ left

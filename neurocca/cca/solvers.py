@@ -22,18 +22,19 @@ Array = Any
 
 @dataclass(frozen=True)
 class CCASolution:
-    """Canonical correlations and the weights that give them.
+    """Canonical weights and what they attain.
 
     Parameters
     ----------
-    correlations : array, shape (k,)
-        Singular values of the whitened cross-product, descending. Without shrinkage these are the in-sample
-        canonical correlations; with shrinkage they are smaller than those.
+    singular_values : array, shape (k,)
+        Singular values of the whitened cross-covariance, descending: the maximised a' Sxy b. Without shrinkage
+        they are the canonical correlations; with shrinkage they are covariances in the shrunk metric, which may
+        exceed 1, because shrinkage takes variance off the strongest axes.
     x_weights : array, shape (p, k)
     y_weights : array, shape (q, k)
     """
 
-    correlations: Array
+    singular_values: Array
     x_weights: Array
     y_weights: Array
 
@@ -152,7 +153,7 @@ def solve_cca(X: Array, Y: Array, n_components: int, shrinkage: tuple[float, flo
     >>> rng = np.random.default_rng(0)
     >>> Z = rng.standard_normal((500, 1))
     >>> X, Y = Z + rng.standard_normal((500, 3)), Z + rng.standard_normal((500, 4))
-    >>> solve_cca(X - X.mean(0), Y - Y.mean(0), 2).correlations.round(2)
+    >>> solve_cca(X - X.mean(0), Y - Y.mean(0), 2).singular_values.round(2)
     array([0.78, 0.09])
     """
     U, Wx = whiten(X, shrinkage[0])
@@ -183,8 +184,7 @@ def solve_whitened(T: Array, Wx: Array, Wy: Array, n_components: int) -> CCASolu
     # with the feature and equal inputs give equal bytes
     largest = xp.argmax(xp.abs(x_weights), axis=0, keepdims=True)
     sign = xp.sign(xp.take_along_axis(x_weights, largest, axis=0))
-    # rounding must not lift a perfect correlation above 1
-    return CCASolution(xp.clip(s[:n_components], 0.0, 1.0), x_weights * sign, y_weights * sign)
+    return CCASolution(s[:n_components], x_weights * sign, y_weights * sign)
 
 
 def _spectrum_above_tolerance(values: Array, axes: Array, shape: tuple[int, int]) -> Spectrum:

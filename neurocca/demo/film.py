@@ -63,8 +63,6 @@ class Film:
     def __init__(self, duration: float, rng: Generator) -> None:
         self.scenes = make_scenes(duration, rng)
         self._starts = [scene.start for scene in self.scenes]
-        width, height = SIZE
-        self._y, self._x = np.mgrid[:height, :width].astype(np.float32)
 
     def frame(self, seconds: float) -> NDArray[np.uint8]:
         """Frame on screen at a second, shape (height, width, 3)."""
@@ -73,12 +71,8 @@ class Film:
         elapsed = seconds - scene.start
         picture = _slide(scene.canvas, scene.drift * elapsed)
         centres = _bounce(scene.centres + scene.velocities * elapsed, np.array(SIZE) - 1.0)
-        for (x, y), radius, colour in zip(centres, scene.radii, scene.colours, strict=True):
-            distance = np.hypot(self._x - np.float32(x), self._y - np.float32(y)) / np.float32(radius)
-            # an edge one pixel soft, and shading towards the rim
-            cover = np.clip((1 - distance) * np.float32(radius) + np.float32(0.5), 0, 1)[..., None]
-            shade = np.clip(1.15 - 0.55 * distance**2, 0.3, 1.15)[..., None]
-            picture += cover * (shade * colour.astype(np.float32) - picture)
+        for centre, radius, colour in zip(centres, scene.radii, scene.colours, strict=True):
+            _draw_ball(picture, centre, radius, colour)
         return (np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
@@ -110,8 +104,8 @@ def sound_track(duration: float, rng: Generator) -> NDArray[np.float64]:
     seconds = np.arange(n) / SOUND_RATE
     noise = gaussian_filter1d(rng.standard_normal(n), 2.0)  # a waterfall rather than a hiss
     sound = 0.6 * noise / noise.std() + _chords(seconds, rng)
-    # about 4 s of smoothness passes the haemodynamic response; a factor e each standard deviation
-    loud = 0.06 * np.exp(0.9 * _slow_course(duration, 4.0, rng, seconds))
+    # slow enough to pass the haemodynamic response, fast enough to pass a high-pass filter; a factor e in 1.1 sd
+    loud = 0.06 * np.exp(0.9 * _slow_course(duration, 2.5, rng, seconds))
     side = 0.35 * np.tanh(_slow_course(duration, 6.0, rng, seconds))
     return np.clip(np.column_stack([sound * loud * (1 + side), sound * loud * (1 - side)]), -1, 1)
 
@@ -135,7 +129,7 @@ def _scene(start: float, rng: Generator) -> Scene:
 
 def _background(rng: Generator) -> NDArray[np.float32]:
     """Sky and ground of two colours with clouds or stripes of random contrast."""
-    width, height = SIZE
+    height = SIZE[1]
     brightness, horizon = rng.uniform(0.25, 1.1), rng.uniform(0.3, 0.8)
     sky, ground = _colours(2, rng, brightness) * np.array([[1.0], [rng.uniform(0.4, 0.9)]])
     blend = 1 / (1 + np.exp((horizon - np.linspace(0, 1, height)) * rng.uniform(6, 30)))
@@ -167,6 +161,21 @@ def _colours(n: int, rng: Generator, brightness: float) -> NDArray[np.float64]:
     """Random hues of medium saturation, shape (n, 3)."""
     phases = 2 * np.pi * (rng.uniform(0, 1, (n, 1)) + np.arange(3) / 3)
     return brightness * (1 + rng.uniform(0.1, 0.6) * np.cos(phases)) / 1.6
+
+
+def _draw_ball(picture: NDArray[np.float32], centre: NDArray, radius: float, colour: NDArray) -> None:
+    """Draw a shaded ball into a (height, width, 3) picture."""
+    # only the square around the ball is touched: most of the time of a film goes here
+    first = np.maximum(np.floor(centre - radius - 1).astype(int), 0)
+    last = np.ceil(centre + radius + 2).astype(int)
+    part = picture[first[1] : last[1], first[0] : last[0]]
+    x = np.arange(first[0], first[0] + part.shape[1], dtype=np.float32) - np.float32(centre[0])
+    y = np.arange(first[1], first[1] + part.shape[0], dtype=np.float32) - np.float32(centre[1])
+    distance = np.sqrt(x**2 + y[:, None] ** 2) / np.float32(radius)
+    # an edge one pixel soft, and shading towards the rim
+    cover = np.clip((1 - distance) * np.float32(radius) + np.float32(0.5), 0, 1)[..., None]
+    shade = np.clip(1.15 - 0.55 * distance**2, 0.3, 1.15)[..., None]
+    part += cover * (shade * colour.astype(np.float32) - part)
 
 
 def _slide(canvas: NDArray[np.float32], pixels: float) -> NDArray[np.float32]:

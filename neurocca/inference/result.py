@@ -17,7 +17,8 @@ class PermutationResult:
     Parameters
     ----------
     correlations : array, shape (k,)
-        Observed statistic of each component.
+        Observed statistic of each component: for the in-sample test singular values of the whitened cross-product,
+        which are the canonical correlations where nothing was shrunk.
     null : array, shape (B, k)
         The same statistic in every permutation.
     pvalues : array, shape (k,)

@@ -72,7 +72,8 @@ class BidsDataset:
         if not path.exists():
             raise NoInputError(f"{path}: its content is not here: get it with 'datalad get {path.name}'.")
         stem = path.name.split("_bold.")[0]
-        confounds = next(iter(self._derivatives(bold.entities["subject"], f"{stem}_desc-confounds_timeseries.tsv")), None)
+        found = self._derivatives(bold.entities["subject"], f"{stem}_desc-confounds_timeseries.tsv")
+        confounds = found[0] if found else None
         events = path.with_name(f"{stem}_events.tsv")
         if not events.is_file():
             return RunFiles(label, path, confounds)
@@ -98,7 +99,8 @@ class BidsDataset:
             strict=False,
         )
         # the nearest sidecar comes first and wins
-        found = next((float(j["RepetitionTime"]) for j in map(_read_json, map(Path, sidecars)) if "RepetitionTime" in j), 0.0)
+        times = (_read_json(Path(sidecar)).get("RepetitionTime") for sidecar in sidecars)
+        found = next((float(time) for time in times if time is not None), 0.0)
         if found and t_r and abs(found - t_r) > 1e-3:
             raise DataError(f"{bold.path}: the sidecar says a repetition time of {found} s, align.t_r says {t_r} s.")
         if not (found or t_r):

@@ -115,7 +115,7 @@ def _annotations(folder: Path, rate: float, progress: Progress | None) -> tuple[
     shots = read_table(shots_path, ("onset", "duration", "setting", "locale", "int_or_ext", "flow_of_time"))
     emotions = read_table(emotions_path, ("onset", "duration", "arousal"))
     music = read_table(music_path, ("onset", "duration", "fg")).assign(on=1.0)
-    emotion_columns = {c: _emotion_name(c) for c in emotions if c not in ("onset", "duration", "character")}
+    emotion_columns = {str(c): _emotion_name(str(c)) for c in emotions if c not in ("onset", "duration", "character")}
     spaces: Spaces = {"locations": {}, "emotions": {}, "music": {}}
     for run, n_volumes in zip(studyforrest.RUNS, studyforrest.N_VOLUMES, strict=True):
         duration = n_volumes * studyforrest.T_R

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import nibabel
+import nibabel.affines
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,8 +13,9 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from neurocca.report import figures, wording
-from neurocca.report.methods import methods, references
+from neurocca.report.methods import methods
 from neurocca.report.record import ReportData
+from neurocca.report.references import cited_in
 
 
 def render(data: ReportData) -> str:
@@ -29,6 +31,7 @@ def render(data: ReportData) -> str:
         A whole HTML document; the same data give the same text.
     """
     d = data.decomposition
+    paragraphs = methods(d, set(data.feature_loadings["feature"].astype(str)))
     limit = _threshold(_reference(data.held_out_null, d["Components"][0]["Name"], d))
     return _environment().get_template("participant.html.jinja").render(
         d=d,
@@ -39,8 +42,8 @@ def render(data: ReportData) -> str:
         recovery=None if data.recovery is None else data.recovery.to_dict("records"),
         shrinkage=_shrinkage(d),
         quality=_quality(d["Runs"]),
-        methods=methods(d),
-        references=references(d),
+        methods=paragraphs,
+        references=cited_in(" ".join(paragraphs)),
         config=toml_text(d["Config"]),
     )  # fmt: skip
 
@@ -55,7 +58,7 @@ def render_index(rows: Sequence[Mapping[str, Any]]) -> str:
     """
     ordered = sorted(rows, key=lambda row: (str(row["subject"]), str(row["task"])))
     width = max((len(row["held_out"]) for row in rows), default=0)
-    first = [row["held_out"][0] for row in rows if row["held_out"] and row["held_out"][0] is not None]
+    first = [row["held_out"][0] for row in rows if row["held_out"] and wording.is_known(row["held_out"][0])]
     return _environment().get_template("index.html.jinja").render(
         rows=ordered,
         n_shown=min(width, 3),
@@ -145,9 +148,7 @@ def _component(data: ReportData, index: int) -> dict[str, Any]:
         t_r=d["RepetitionTime"],
         name=f"{key}-series",
     )
-    features = figures.feature_loadings(
-        data.feature_loadings, name, t_r=d["RepetitionTime"], name=f"{key}-features"
-    )
+    features = figures.feature_loadings(data.feature_loadings, name, t_r=d["RepetitionTime"], name=f"{key}-features")
     return {
         "key": key,
         "record": record,
@@ -164,24 +165,29 @@ def _inference_figures(data: ReportData, record: Mapping[str, Any], key: str) ->
     d, name = data.decomposition, record["Name"]
     drawn = []
     held_out = _reference(data.held_out_null, name, d)
-    if held_out.size and record["HeldOutCorrelation"] is not None:
+    if held_out.size and wording.is_known(record["HeldOutCorrelation"]):
         drawn.append(
             figures.null_histogram(
-                held_out, record["HeldOutCorrelation"], p=record["PValueHeldOut"], label="held-out r", name=f"{key}-held"
+                held_out,
+                record["HeldOutCorrelation"],
+                p=record["PValueHeldOut"],
+                label="held-out r, mean over runs",
+                name=f"{key}-held",
             )
-        )  # fmt: skip
-    per_run = {run: r for run, r in record["HeldOutCorrelationPerRun"].items() if r is not None}
-    if per_run and record["HeldOutCorrelation"] is not None:
+        )
+    per_run = {run: r for run, r in record["HeldOutCorrelationPerRun"].items() if wording.is_known(r)}
+    if per_run and wording.is_known(record["HeldOutCorrelation"]):
         drawn.append(
             figures.held_out_per_run(per_run, record["HeldOutCorrelation"], _threshold(held_out), name=f"{key}-runs")
         )
     in_sample = _reference(data.null, name, d)
     if in_sample.size:
+        # the test's statistic: with shrinkage it is smaller than the correlation of the variates
+        observed = float(data.null[name].iloc[0])
+        label = "in-sample r" + ("" if abs(observed - record["InSampleCorrelation"]) < 1e-3 else ", shrunk")
         drawn.append(
-            figures.null_histogram(
-                in_sample, record["InSampleCorrelation"], p=record["PValueInSample"], label="in-sample r", name=f"{key}-in"
-            )
-        )  # fmt: skip
+            figures.null_histogram(in_sample, observed, p=record["PValueInSample"], label=label, name=f"{key}-in")
+        )
     return drawn
 
 
@@ -204,18 +210,31 @@ def _drivers(data: ReportData, name: str, n: int = 3) -> dict[str, list[str]]:
     table = data.feature_loadings
     order = table[name].abs().sort_values(ascending=False, kind="stable").index
     best = table.loc[order].drop_duplicates(["space", "feature"]).head(n)
-    t_r = data.decomposition["RepetitionTime"]
-    delays = pd.to_numeric(best["delay"], errors="coerce")
+    variants = figures.variant_labels(best, data.decomposition["RepetitionTime"])
     film = [
-        f"{feature} ({wording.number(r)}{f' at {delay * t_r:g} s' if delay == delay else ''})"
-        for feature, r, delay in zip(best["feature"], best[name], delays, strict=True)
+        f"{feature} ({wording.number(r)}{f' at {v}' if v.endswith(' s') else f', {v}' if v else ''})"
+        for feature, r, v in zip(best["feature"], best[name], variants, strict=True)
     ]
     if data.response_loadings is None:
-        return {"film": film, "brain": []}
+        return {"film": film, "brain": [], "peaks": _peaks(data, name)}
     parcels = data.response_loadings
     strongest = parcels.loc[parcels[name].abs().sort_values(ascending=False, kind="stable").index[:n]]
     brain = [f"{parcel} ({wording.number(r)})" for parcel, r in zip(strongest["parcel"], strongest[name], strict=True)]
-    return {"film": film, "brain": brain}
+    return {"film": film, "brain": brain, "peaks": []}
+
+
+def _peaks(data: ReportData, name: str) -> list[str]:
+    """Where a map is largest and smallest, in mm."""
+    if data.maps is None:
+        return []
+    index = [c["Name"] for c in data.decomposition["Components"]].index(name)
+    volume = np.asarray(data.maps.dataobj[..., index], dtype=np.float32)
+    found = []
+    for word, at in (("highest", np.argmax(volume)), ("lowest", np.argmin(volume))):
+        voxel = np.unravel_index(int(at), volume.shape)
+        mm = ", ".join(wording.number(float(v), 0) for v in nibabel.affines.apply_affine(data.maps.affine, voxel))
+        found.append(f"{word} loading {wording.number(float(volume[voxel]))} at MNI ({mm})")
+    return found
 
 
 def _shrinkage(d: Mapping[str, Any]) -> Markup | None:
@@ -231,4 +250,4 @@ def _shrinkage(d: Mapping[str, Any]) -> Markup | None:
 def _quality(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Largest value of each quality measure over runs: the full length of its bar."""
     keys = ("VarianceRemoved", "Autocorrelation", "MaxAbsZ")
-    return {key: max((abs(run[key]) for run in runs if run[key] is not None), default=0.0) or 1.0 for key in keys}
+    return {key: max((abs(run[key]) for run in runs if wording.is_known(run[key])), default=0.0) or 1.0 for key in keys}

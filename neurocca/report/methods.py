@@ -1,99 +1,99 @@
-"""The methods paragraph: written from what was done, in the past tense, fit to paste into a paper."""
+"""The methods paragraphs: written from what was done, in the past tense, fit to paste into a paper."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from neurocca.report.wording import counted, listing, number
-from neurocca.studyforrest import CITATIONS
+from neurocca.report.references import (
+    FRISTON,
+    GLOVER,
+    HANKE,
+    HOTELLING,
+    LINDQUIST,
+    NICHOLS,
+    PHIPSON,
+    VINOD,
+    WINKLER,
+    cite,
+)
+from neurocca.report.wording import ALPHA, counted, is_known, listing, number
 
-REFERENCES = {
-    "hotelling": ("Hotelling 1936", "Hotelling, H. (1936). Relations between two sets of variates. Biometrika, 28, 321–377.", "10.1093/biomet/28.3-4.321"),
-    "vinod": ("Vinod 1976", "Vinod, H. D. (1976). Canonical ridge and econometrics of joint production. Journal of Econometrics, 4, 147–166.", "10.1016/0304-4076(76)90010-5"),
-    "glover": ("Glover 1999", "Glover, G. H. (1999). Deconvolution of impulse response in event-related BOLD fMRI. NeuroImage, 9, 416–429.", "10.1006/nimg.1998.0419"),
-    "friston": ("Friston et al. 1998", "Friston, K. J., Fletcher, P., Josephs, O., Holmes, A., Rugg, M. D., & Turner, R. (1998). Event-related fMRI: characterizing differential responses. NeuroImage, 7, 30–40.", "10.1006/nimg.1997.0306"),
-    "nichols": ("Nichols and Holmes 2002", "Nichols, T. E., & Holmes, A. P. (2002). Nonparametric permutation tests for functional neuroimaging: a primer with examples. Human Brain Mapping, 15, 1–25.", "10.1002/hbm.1058"),
-    "phipson": ("Phipson and Smyth 2010", "Phipson, B., & Smyth, G. K. (2010). Permutation p-values should never be zero. Statistical Applications in Genetics and Molecular Biology, 9, 39.", "10.2202/1544-6115.1585"),
-    "winkler": ("Winkler et al. 2020", "Winkler, A. M., Renaud, O., Smith, S. M., & Nichols, T. E. (2020). Permutation inference for canonical correlation analysis. NeuroImage, 220, 117065.", "10.1016/j.neuroimage.2020.117065"),
-}  # fmt: skip
-"""Key to short form, full form and DOI."""
-
-_HRF_SOURCE = {"spm": "friston", "glover": "glover"}
+_HRF = {"spm": ("SPM", FRISTON), "glover": ("Glover", GLOVER)}
 
 
-def methods(decomposition: Mapping[str, Any]) -> list[str]:
+def methods(decomposition: Mapping[str, Any], features: Collection[str]) -> list[str]:
     """Paragraphs of the methods section.
 
     Parameters
     ----------
     decomposition : mapping
         Content of ``*_decomposition.json``.
+    features : collection of str
+        Names of the film features: a setting that names others had no effect and is not reported.
     """
-    return [_data(decomposition), _features(decomposition), _model(decomposition), _inference(decomposition)]
-
-
-def references(decomposition: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Works that the methods paragraphs cite: full form and DOI, in alphabetical order."""
-    text = " ".join(methods(decomposition))
-    cited = [(full, doi) for short, full, doi in REFERENCES.values() if short in text]
-    if _is_studyforrest(decomposition):
-        full, doi = CITATIONS["film fMRI"].rsplit(", doi:", 1)
-        cited.append((f"{full}.", doi))
-    return sorted(cited)
-
-
-def _cite(*keys: str) -> str:
-    return f"({'; '.join(REFERENCES[key][0] for key in keys)})"
-
-
-def _is_studyforrest(decomposition: Mapping[str, Any]) -> bool:
-    return "studyforrest" in str(decomposition["Dataset"]["Name"]).lower()
+    d = decomposition
+    return [f"{_data(d)} {_cleaning(d)}", _film(d, features), _model(d), f"{_held_out(d)} {_test(d)}"]
 
 
 def _data(d: Mapping[str, Any]) -> str:
-    runs, dataset = d["Runs"], d["Dataset"]
-    what = f"{counted(d['NumberOfResponses'], dataset['Kind'].removesuffix('s'))}"
-    source = f"{dataset['Name']}{' (Hanke et al. 2016)' if _is_studyforrest(d) else ''}"
-    kind = "simulated, not measured, BOLD" if d["Simulated"] else "BOLD"
-    left_out = sum(run["Volumes"] - run["Kept"] for run in runs)
-    trimmed = f"; {counted(left_out, 'volume')} at the borders of runs were left out" if left_out else ""
-    dropped = d["DroppedResponses"]
-    without = f" {counted(len(dropped), dataset['Kind'].removesuffix('s'))} without usable signal were left out." if dropped else ""
+    dataset, noun, runs = d["Dataset"], _noun(d), d["Runs"]
+    source = dataset["Name"]
+    if "studyforrest" in str(source).lower() and not d["Simulated"]:
+        source = f"{source}, {HANKE.short}"
+    trimmed = sum(run["Volumes"] - run["Kept"] for run in runs)
+    left_out = f"; {counted(trimmed, 'volume')} at the borders of runs were left out" if trimmed else ""
+    dropped = len(d["DroppedResponses"])
+    without = f" {counted(dropped, f'constant {noun}')} {_was(dropped)} left out." if dropped else ""
     return (
-        f"The {kind} time series of {what} of subject {d['Subject']} (task {d['Task']}; {source}) were analysed with neurocca "
-        f"{d['Software'].get('neurocca', '')}. The data comprised {counted(len(runs), 'run')} with a repetition time of "
-        f"{d['RepetitionTime']:g} s; {counted(d['NumberOfVolumes'], 'volume')} entered the analysis{trimmed}.{without} "
-        f"{_cleaning(d)}"
+        f"{'Simulated (not measured) ' if d['Simulated'] else ''}BOLD time series of "
+        f"{counted(d['NumberOfResponses'], noun)} of subject {d['Subject']} (task {d['Task']}; {source}) were analysed "
+        f"with neurocca {d['Software'].get('neurocca', '')}. The data comprised {counted(len(runs), 'run')} with a "
+        f"repetition time of {d['RepetitionTime']:g} s; {counted(d['NumberOfVolumes'], 'volume')} entered the "
+        f"analysis{left_out}.{without}"
     )
+
+
+def _noun(d: Mapping[str, Any]) -> str:
+    return str(d["Dataset"]["Kind"]).removesuffix("s")
+
+
+def _was(n: int) -> str:
+    return "was" if n == 1 else "were"
 
 
 def _cleaning(d: Mapping[str, Any]) -> str:
     counts = sorted({run["Confounds"] for run in d["Runs"]})
-    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    removed = [run["VarianceRemoved"] for run in d["Runs"] if run["VarianceRemoved"] is not None]
-    share = f" ({number(100 * sum(removed) / len(removed), 0)} % of the BOLD variance on average)" if removed else ""
-    drift = f"slow drifts with periods above {d['Alignment']['HighPass']:g} s (discrete cosine basis)"
-    steps = [drift] if d["Alignment"]["HighPass"] else []
-    steps += [f"{n} confound regressor{'s' if counts[-1] != 1 else ''} per run"] if counts[-1] else []
+    n = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    removed = [run["VarianceRemoved"] for run in d["Runs"] if is_known(run["VarianceRemoved"])]
+    percent = number(100 * sum(removed) / len(removed), 0) if removed else ""
+    share = f", which took out {percent} % of the variance on average" if removed else ""
+    steps = []
+    if d["Alignment"]["HighPass"]:
+        steps.append(f"slow drifts (cosines with periods above {d['Alignment']['HighPass']:g} s)")
+    if counts[-1]:
+        steps.append(f"{n} confound regressor{'' if counts[-1] == 1 else 's'} per run")
     if not steps:
-        return "Neither drifts nor confounds were removed. BOLD series were standardised within every run."
-    text = f"{listing(steps)} were removed from the BOLD series by regression within every run{share}, and each series was"
-    return f"{text[0].upper()}{text[1:]} standardised within its run."
+        return "Neither drifts nor confounds were removed. Every BOLD series was standardised within each run."
+    jointly = f" in one joint regression {cite(LINDQUIST)}" if len(steps) > 1 else " by regression"
+    return (
+        f"From the BOLD series of every run, {listing(steps)} were removed{jointly}{share}; every series was then "
+        "standardised within each run."
+    )
 
 
-def _features(d: Mapping[str, Any]) -> str:
+def _film(d: Mapping[str, Any], features: Collection[str]) -> str:
     align, spaces = d["Alignment"], d["FeatureSpaces"]
-    columns = f"{d['NumberOfFeatures']} feature columns"
     named = listing([f"{space} ({n})" for space, n in spaces.items()])
-    logs = f" The logarithm of {listing(align['Log'])} was taken." if align["Log"] else ""
+    logged = [name for name in align["Log"] if name in features]
+    logs = f" The logarithm of {listing(logged)} was taken." if logged else ""
     filtered = " Features were high-pass filtered like the BOLD series." if align["HighPass"] else ""
     scaled = (
         "standardised within every run"
         if align["Standardize"] == "run"
-        else "centred within every run and scaled to unit variance over the training runs"
+        else "centred within every run and divided by their standard deviation over the training runs"
     )
     return (
-        f"The film was described by {columns} from {counted(len(spaces), 'feature space')}: {named}. {_response(d)}{logs}"
-        f"{filtered} Features were {scaled}."
+        f"The film was described by {counted(d['NumberOfFeatures'], 'feature column')} from "
+        f"{counted(len(spaces), 'feature space')}: {named}.{logs} {_response(d)}{filtered} Features were {scaled}."
     )
 
 
@@ -103,53 +103,69 @@ def _response(d: Mapping[str, Any]) -> str:
         volumes = listing(align["Delays"])
         seconds = listing([f"{delay * t_r:g}" for delay in align["Delays"]])
         return (
-            f"To leave the shape of the haemodynamic response free, every feature entered once for each delay of {volumes} "
-            f"volumes ({seconds} s)."
+            "To leave the shape of the haemodynamic response free, every feature entered once for each delay of "
+            f"{volumes} volumes ({seconds} s)."
         )
-    family = align["HRF"].split(" ")[0]
-    source = f" {_cite(_HRF_SOURCE[family])}" if family in _HRF_SOURCE else ""
-    model = align["HRF"].replace(family, {"spm": "SPM", "glover": "Glover"}.get(family, family), 1)
-    extra = model.replace(" + ", " model with its ", 1).replace(" + ", " and ") if "+" in model else f"{model} model"
-    return f"Features were convolved with a canonical haemodynamic response ({extra}){source} and sampled at the volumes' times."
+    family, *extra = align["HRF"].split(" + ")
+    name, work = _HRF.get(family, (family, None))
+    source = f" {cite(work)}" if work else ""
+    derivatives = {"derivative": "its time derivative", "dispersion": "its dispersion derivative"}
+    more = f", {listing([derivatives.get(e, e) for e in extra])}" if extra else ""
+    return f"Features were convolved with the canonical haemodynamic response of {name}{source}{more}."
 
 
 def _model(d: Mapping[str, Any]) -> str:
-    s, k = d["Shrinkage"], len(d["Components"])
-    grids = (
-        f"from {listing([f'{v:g}' for v in s['GridFeatures']])} for the features and "
-        f"{listing([f'{v:g}' for v in s['GridBOLD']])} for BOLD"
-    )
+    s, k, noun = d["Shrinkage"], len(d["Components"]), _noun(d)
+    chosen = f"λ = {s['Features']:g} for the features and λ = {s['BOLD']:g} for BOLD"
+    tried = [listing([f"{v:g}" for v in s[key]]) for key in ("GridFeatures", "GridBOLD")]
+    if len(s["GridFeatures"]) * len(s["GridBOLD"]) > 1:
+        grids = (
+            f"{tried[0]} for either side" if tried[0] == tried[1] else f"{tried[0]} (features) and {tried[1]} (BOLD)"
+        )
+        choice = (
+            f"The shrinkage λ was chosen from {grids} by leaving one run out at a time, for the largest mean "
+            f"correlation of the {counted(k, 'component')} in the left-out runs; the fit to all runs used {chosen}."
+        )
+    else:
+        choice = f"The shrinkage was fixed at {chosen}."
     return (
-        f"Film features and BOLD were related by canonical correlation analysis {_cite('hotelling')} with both covariance "
-        f"matrices shrunk towards a multiple of the identity, (1 − λ)S + λ (tr S / p) I {_cite('vinod')}. "
-        f"{counted(k, 'component')} {'was' if k == 1 else 'were'} extracted. The amounts of shrinkage were chosen by "
-        f"leave-one-run-out cross-validation {grids}; the fit to all runs used λ = {s['Features']:g} for the features and "
-        f"λ = {s['BOLD']:g} for BOLD. Loadings are correlations of each feature or {d['Dataset']['Kind'].removesuffix('s')} "
-        "with the component's variate."
+        f"Film features and BOLD were related by canonical correlation analysis {cite(HOTELLING)} with "
+        f"{counted(k, 'component')} and both covariance matrices shrunk towards a multiple of the identity, "
+        f"(1 − λ)S + λ(tr S/p)I {cite(VINOD)}. {choice} Loadings are correlations of each feature with the film-side "
+        f"variate and of each {noun} with the brain-side variate."
     )
 
 
-def _inference(d: Mapping[str, Any]) -> str:
+def _held_out(d: Mapping[str, Any]) -> str:
+    return (
+        "Generalisation was measured by leaving out one run at a time: shrinkage and weights were determined on the "
+        f"other {counted(len(d['Runs']) - 1, 'run')}, the left-out run was projected on them, and the correlations of its "
+        "two sides were averaged over left-out runs (held-out correlation)."
+    )
+
+
+def _test(d: Mapping[str, Any]) -> str:
     inference, k = d["Inference"], len(d["Components"])
-    b = inference["NumberOfPermutations"]
-    cites = _cite("nichols", "winkler")
-    corrected = f"p-values were corrected over {counted(k, 'component')} ({inference['Correction']}) {cites}"
+    n = inference["NumberOfPermutations"]
+    many = k > 1 and "maximum" in inference["Correction"]
+    corrected = (
+        f", with the largest correlation of all {k} components as the null of each {cite(NICHOLS)}" if many else ""
+    )
     return (
-        "How well a component generalises was measured by leaving out one run at a time: shrinkage and weights were "
-        "determined on the other runs, both sides of the left-out run were projected, and the correlations of the two "
-        "projections were averaged over runs (held-out correlation). Significance was assessed with "
-        f"{counted(b, 'permutation')}: {_scheme(inference)} The p-value was (1 + k)/(1 + B), where k of B permutations "
-        f"reached the observed correlation {_cite('phipson')}; {corrected}. A component counted as found when its held-out "
-        f"correlation had p < 0.05. In-sample correlations were tested in the same way. The random seed was {inference['Seed']}."
+        f"It was tested against {counted(n, 'permutation')}: {_scheme(inference)} p was (1 + b)/(1 + B), where b of B "
+        f"permutations reached the observed value {cite(PHIPSON)}{corrected}. A component counted as found when its "
+        f"held-out correlation had p < {ALPHA:g}. For comparison, the in-sample canonical correlations of the whitened "
+        f"views were tested in the same way {cite(WINKLER)}, with the shrinkage as fitted. The random seed was "
+        f"{inference['Seed']}."
     )
 
 
 def _scheme(inference: Mapping[str, Any]) -> str:
     if inference["Scheme"] != "circular_shift":
-        return f"the two sides were permuted against each other within runs ({inference['Scheme'].replace('_', ' ')})."
+        return f"the sides were permuted against each other within runs ({inference['Scheme'].replace('_', ' ')})."
     return (
-        "in every run, one side was rotated against the other by a random lag of at least "
-        f"{inference['MinShift']:g} s. Circular shifts keep the autocorrelation of both sides, which shuffling single "
-        "volumes would destroy, making nearly every correlation look significant; short lags were left out because the "
-        "haemodynamic response would still overlap, and no shift crossed the border of a run."
+        "in every run, one side was shifted circularly in time against the other, by a random lag of at least "
+        f"{inference['MinShift']:g} s. Shifting keeps the autocorrelation of both sides, whereas shuffling single "
+        "volumes would destroy it and make almost any correlation look significant; shorter lags were left out "
+        "because the haemodynamic response would still overlap with itself, and no shift crossed the border of a run."
     )

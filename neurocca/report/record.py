@@ -52,4 +52,6 @@ class ReportData:
             if missing:
                 raise ValueError(f"{side} has no column {', '.join(missing)}.")
         if self.maps is not None and (self.maps.ndim != 4 or self.maps.shape[3] != len(names)):
-            raise ValueError(f"maps of shape {self.maps.shape} do not hold one volume for each of {len(names)} components.")
+            raise ValueError(
+                f"maps of shape {self.maps.shape} do not hold one volume for each of {len(names)} components."
+            )

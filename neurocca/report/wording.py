@@ -10,6 +10,11 @@ ALPHA = 0.05
 _SMALL = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 
 
+def is_known(value: float | None) -> bool:
+    """Whether a value was computed; JSON holds null or NaN where it was not."""
+    return value is not None and math.isfinite(value)
+
+
 def number(value: float | None, digits: int = 2) -> str:
     """Value with fixed digits and a true minus sign; a dash for what was not computed."""
     if value is None or not math.isfinite(value):
@@ -39,7 +44,7 @@ def counted(n: int, singular: str, plural: str = "") -> str:
 def is_found(component: Mapping[str, Any]) -> bool:
     """Whether a component's held-out correlation is larger than chance allows."""
     p = component["PValueHeldOut"]
-    return p is not None and p < ALPHA
+    return is_known(p) and p < ALPHA
 
 
 def verdict(decomposition: Mapping[str, Any]) -> str:
@@ -50,7 +55,7 @@ def verdict(decomposition: Mapping[str, Any]) -> str:
     if not found:
         return (
             f"No shared component was found between the film and {whose}: in runs that were left out of the fit, "
-            f"none of {counted(len(components), 'component')} correlated more than chance allows{_smallest(components)}."
+            f"none of {counted(len(components), 'component')} correlated beyond chance{_smallest(components)}."
         )
     count = _SMALL[len(found)] if len(found) < len(_SMALL) else str(len(found))
     shared = f"{count} shared component{'s were' if len(found) > 1 else ' was'} found between the film and {whose}"
@@ -63,20 +68,22 @@ def verdict(decomposition: Mapping[str, Any]) -> str:
 
 
 def _smallest(components: Sequence[Mapping[str, Any]]) -> str:
-    values = [c["PValueHeldOut"] for c in components if c["PValueHeldOut"] is not None]
+    values = [c["PValueHeldOut"] for c in components if is_known(c["PValueHeldOut"])]
     return f" (smallest p = {p_value(min(values))})" if values else " (it could not be tested)"
 
 
 def verdict_notes(decomposition: Mapping[str, Any]) -> list[str]:
     """What must be said beside the verdict, in sentences."""
     components = decomposition["Components"]
-    in_sample = [c for c in components if not is_found(c) and (c["PValueInSample"] or 1) < ALPHA]
+    in_sample = [
+        c for c in components if not is_found(c) and is_known(c["PValueInSample"]) and c["PValueInSample"] < ALPHA
+    ]
     floor = 1 / (1 + decomposition["Inference"]["NumberOfPermutations"])
     notes = []
     if in_sample:
         names = listing([c["Name"] for c in in_sample])
-        be, they = ("is", "it does") if len(in_sample) == 1 else ("are", "they do")
-        notes.append(f"{names} {be} significant in-sample only: {they} not carry over to left-out runs and not count.")
+        be, do = ("is", "it does") if len(in_sample) == 1 else ("are", "they do")
+        notes.append(f"{names} {be} significant in-sample only: {do} not hold in left-out runs.")
     if any(is_found(c) and c["PValueHeldOut"] <= floor * 1.001 for c in components):
         b = decomposition["Inference"]["NumberOfPermutations"]
         notes.append(f"p = {p_value(floor)} is the smallest value that {counted(b, 'permutation')} can give.")

@@ -19,8 +19,19 @@ HELD_OUT = (0.57, 0.24, 0.062, 0.011, -0.018)
 SPACES = {
     "lowlevel": ["brightness", "brightness_left_right", "brightness_up_down", "visual_change", "loudness", "stereo"],
     "speech": ["speech", "speech_onset", "narrator", "male", "female", "crowd", "nonspeech_vocal", "music"],
-    "emotions": [f"emotion_{word}" for word in "joy fear anger love pride shame hope relief arousal valence".split()],
-    "locations": ["indoor", "outdoor", "day", "night", "flow_of_time", "int_to_ext", "shot_cut", "flashback"],
+    "emotions": [f"emotion_{word}" for word in ("joy", "fear", "anger", "love", "pride", "shame", "hope", "relief")],
+    "locations": [
+        "indoor",
+        "outdoor",
+        "day",
+        "night",
+        "flow_of_time",
+        "int_to_ext",
+        "shot_cut",
+        "flashback",
+        "city",
+        "home",
+    ],
     "cnn_block5": [f"pc_{i:03d}" for i in range(22)],
 }
 B = 1000
@@ -59,7 +70,11 @@ def feature_table(rng: np.random.Generator, delays: tuple[int, ...]) -> pd.DataF
     """Loadings with a haemodynamic profile over the delays, or one per feature where there are none."""
     shape = {1: 0.5, 2: 1.0, 3: 0.9, 4: 0.55}
     peaks = {(s, f): rng.laplace(0, 0.12, len(NAMES)).clip(-0.6, 0.6) for s, fs in SPACES.items() for f in fs}
-    peaks["lowlevel", "loudness"][0], peaks["speech", "speech"][0], peaks["lowlevel", "visual_change"][1] = 0.78, 0.66, -0.62
+    peaks["lowlevel", "loudness"][0], peaks["speech", "speech"][0], peaks["lowlevel", "visual_change"][1] = (
+        0.78,
+        0.66,
+        -0.62,
+    )
     return pd.DataFrame(
         [
             {"space": space, "feature": feature, "delay": delay, **dict(zip(NAMES, peak * gain, strict=True))}
@@ -94,7 +109,9 @@ def component_records(rng: np.random.Generator, null: pd.DataFrame, held_out: pd
             "Name": name,
             "InSampleCorrelation": r,
             "HeldOutCorrelation": h,
-            "HeldOutCorrelationPerRun": {run: float(h + e) for run, e in zip(RUNS, rng.normal(0, 0.05, 8), strict=True)},
+            "HeldOutCorrelationPerRun": {
+                run: float(h + e) for run, e in zip(RUNS, rng.normal(0, 0.05, 8), strict=True)
+            },
             "PValueInSample": p,
             "PValueHeldOut": q,
         }
@@ -102,7 +119,9 @@ def component_records(rng: np.random.Generator, null: pd.DataFrame, held_out: pd
     ]
 
 
-def decomposition(rng: np.random.Generator, delays: tuple[int, ...], null: pd.DataFrame, held_out: pd.DataFrame) -> dict:
+def decomposition(
+    rng: np.random.Generator, delays: tuple[int, ...], null: pd.DataFrame, held_out: pd.DataFrame
+) -> dict:
     """The content of a ``*_decomposition.json``."""
     width = max(1, len(delays))
     grid = [0.01, 0.1, 0.3, 0.6, 0.9]

@@ -1,8 +1,9 @@
 """The figures of a report: arrays in, SVG text (or a PNG data-URI for brains) out. Only here is anything drawn."""
 
 from neurocca.report.figures.brains import brain_map, map_range
+from neurocca.report.figures.features import feature_loadings, variant_labels
 from neurocca.report.figures.inference import held_out_overview, held_out_per_run, null_histogram
-from neurocca.report.figures.loadings import feature_loadings, parcel_loadings
+from neurocca.report.figures.parcels import parcel_loadings
 from neurocca.report.figures.selection import shrinkage_curve
 from neurocca.report.figures.series import time_courses
 
@@ -16,4 +17,5 @@ __all__ = [
     "parcel_loadings",
     "shrinkage_curve",
     "time_courses",
+    "variant_labels",
 ]

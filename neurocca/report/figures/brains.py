@@ -3,11 +3,13 @@
 import base64
 import io
 import warnings
+from functools import cache
 
 import nibabel
 import numpy as np
 from matplotlib.figure import Figure
 from nilearn import plotting
+from nilearn.datasets import load_mni152_template
 from PIL import Image
 
 from neurocca.report.figures.canvas import INK, PX, SIGNED_MAP, house_style
@@ -18,11 +20,15 @@ SCALE = 2
 SHARE_SHOWN = 0.05
 """Share of voxels, by absolute loading, that the glass brain shows."""
 
-_SLICES = ((-40, -28, -16, -6, 4), (14, 24, 36, 48, 60))
+_SLICES = ((-42, -30, -20, -12), (-4, 4, 12, 20), (28, 38, 48, 60))
 """Heights (mm, MNI) of the axial slices: cerebellum to vertex."""
 
 
-def brain_map(image: nibabel.Nifti1Image, *, width: int = 490, height: int = 400) -> str:
+_RIGHT = 0.88
+"""Share of the width for the brains; the colour scale is beside them."""
+
+
+def brain_map(image: nibabel.Nifti1Image, *, width: int = 470, height: int = 470) -> str:
     """Glass brain and axial slices of one loading map, as a PNG data-URI.
 
     Limits are symmetric about zero. The glass brain shows the strongest 5 % of the voxels; in the slices weaker
@@ -41,21 +47,28 @@ def brain_map(image: nibabel.Nifti1Image, *, width: int = 490, height: int = 400
         warnings.filterwarnings("ignore", module=r"nilearn\..*")
         fig = Figure(figsize=(width / PX, height / PX), dpi=PX * SCALE, facecolor="white")
         plotting.plot_glass_brain(
-            image, figure=fig, axes=(0, 0.61, 0.89, 0.39), display_mode="lyrz", cmap=SIGNED_MAP, vmin=-limit, vmax=limit,
-            threshold=threshold, plot_abs=False, colorbar=False, annotate=True, symmetric_cbar=True,
+            image, figure=fig, axes=(0, 0.74, _RIGHT, 0.26), display_mode="lyrz", cmap=SIGNED_MAP,
+            vmin=-limit, vmax=limit, threshold=threshold, plot_abs=False, colorbar=False, symmetric_cbar=True,
         )  # fmt: skip
         magnitude = nibabel.Nifti1Image(np.abs(image.get_fdata(dtype=np.float32)), image.affine)
         for row, cuts in enumerate(_SLICES):
-            plotting.plot_stat_map(
-                image, figure=fig, axes=(0, 0.305 * (1 - row), 0.89, 0.3), display_mode="z", cut_coords=list(cuts),
-                cmap=SIGNED_MAP, vmin=-limit, vmax=limit, threshold=1e-9, transparency=magnitude,
-                transparency_range=[0, max(threshold, 1e-9)], colorbar=False, annotate=True, black_bg=False,
+            slices = plotting.plot_stat_map(
+                image, bg_img=_background(), figure=fig, axes=(0, 0.245 * (2 - row), _RIGHT, 0.24), display_mode="z",
+                cut_coords=list(cuts), cmap=SIGNED_MAP, vmin=-limit, vmax=limit, threshold=1e-9, transparency=magnitude,
+                transparency_range=[0, max(threshold, 1e-9)], colorbar=False, annotate=False, black_bg=False,
                 draw_cross=False,
             )  # fmt: skip
+            slices.annotate(left_right=False, positions=True, size=10)
         _colour_scale(fig, limit)
         buffer = io.BytesIO()
         fig.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
     return "data:image/png;base64," + base64.b64encode(_compact(buffer.getvalue())).decode("ascii")
+
+
+@cache
+def _background() -> nibabel.Nifti1Image:
+    """The template behind slices, as a plain image: nilearn's own sentinel is prepared anew for every overlay."""
+    return load_mni152_template(resolution=2)
 
 
 def map_range(image: nibabel.Nifti1Image) -> tuple[float, float]:
@@ -68,7 +81,7 @@ def map_range(image: nibabel.Nifti1Image) -> tuple[float, float]:
 
 
 def _colour_scale(fig: Figure, limit: float) -> None:
-    ax = fig.add_axes((0.915, 0.2, 0.022, 0.6))
+    ax = fig.add_axes((0.905, 0.2, 0.02, 0.5))
     ramp = np.linspace(-1, 1, 256)[:, None]
     ax.imshow(ramp, cmap=SIGNED_MAP, aspect="auto", origin="lower", extent=(0, 1, -limit, limit))
     ax.set_xticks([])
@@ -76,13 +89,15 @@ def _colour_scale(fig: Figure, limit: float) -> None:
     ax.yaxis.tick_right()
     ax.tick_params(length=0, pad=2)
     ax.spines[:].set_visible(False)
-    ax.set_title("loading", fontsize=10)
+    ax.set_title("loading", fontsize=10, pad=8)
 
 
 def _compact(png: bytes) -> bytes:
-    """The same picture with a palette of 256 colours: a third of the size and no visible difference."""
+    """The same picture with a palette of 256 colours: a third of the size, and no colour visibly different."""
     with Image.open(io.BytesIO(png)) as picture:
-        small = picture.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        small = picture.convert("RGB").quantize(
+            256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
     buffer = io.BytesIO()
     small.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()

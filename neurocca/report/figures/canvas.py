@@ -16,7 +16,6 @@ import matplotlib as mpl
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
 
 INK = "#1b1f24"
 MUTED = "#5b6470"
@@ -33,11 +32,11 @@ PX = 72
 
 STYLE = {
     "font.family": "DejaVu Sans",
-    "font.size": 10.5,
+    "font.size": 11,
     "axes.titlesize": 11,
-    "axes.labelsize": 10.5,
-    "xtick.labelsize": 10,
-    "ytick.labelsize": 10,
+    "axes.labelsize": 11,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
     "text.color": INK,
@@ -71,14 +70,18 @@ def house_style() -> Iterator[None]:
 
 def new_figure(width: float, height: float) -> Figure:
     """Empty figure of a size in pixels, outside pyplot."""
-    return Figure(figsize=(width / PX, height / PX), dpi=PX)
+    fig = Figure(figsize=(width / PX, height / PX), dpi=PX)
+    fig.patch.set_visible(False)
+    return fig
 
 
 def place(fig: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Axes at a position in pixels from the figure's upper left corner."""
     full_width, full_height = fig.get_size_inches() * PX
     low = 1 - (top + height) / full_height
-    return fig.add_axes(Bbox.from_bounds(left / full_width, low, width / full_width, height / full_height).bounds)
+    ax = fig.add_axes((left / full_width, low, width / full_width, height / full_height))
+    ax.patch.set_visible(False)
+    return ax
 
 
 def to_svg(fig: Figure, name: str, alt: str) -> str:
@@ -101,7 +104,13 @@ def to_svg(fig: Figure, name: str, alt: str) -> str:
     _tidy(root)
     _rename_ids(root, re.sub(r"[^A-Za-z0-9_-]", "-", name))
     width, height = root.attrib["viewBox"].split()[2:]
-    root.attrib = {"viewBox": root.attrib["viewBox"], "width": width, "height": height, "role": "img", "aria-label": alt}
+    root.attrib = {
+        "viewBox": root.attrib["viewBox"],
+        "width": width,
+        "height": height,
+        "role": "img",
+        "aria-label": alt,
+    }
     ET.register_namespace("", _SVG[1:-1])
     return ET.tostring(root, encoding="unicode")
 
@@ -115,6 +124,8 @@ def _tidy(root: ET.Element) -> None:
             parent.attrib[key] = re.sub(r"-?\d+\.\d+", _short, parent.attrib[key])
         if parent.attrib.get("transform", "").startswith("rotate(-0 "):
             del parent.attrib["transform"]
+        if "style" in parent.attrib:  # the page's font takes its place
+            parent.attrib["style"] = parent.attrib["style"].replace("font-family: 'DejaVu Sans'; ", "")
         if parent.tag != f"{_SVG}text" and parent.text and not parent.text.strip():
             parent.text = "\n"
         if parent.tail:
@@ -136,14 +147,13 @@ def _rename_ids(root: ET.Element, prefix: str) -> None:
     for element in root.iter():
         if _XLINK in element.attrib:
             element.attrib["href"] = "#" + new(element.attrib.pop(_XLINK).removeprefix("#"))
-        for key, value in element.attrib.items():
-            if "url(#" in value:
-                element.attrib[key] = re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#{new(m[1])})", value)
+        if "clip-path" in element.attrib:
+            old = element.attrib["clip-path"].removeprefix("url(#").removesuffix(")")
+            element.attrib["clip-path"] = f"url(#{new(old)})"
     for element in root.iter():
-        if "id" in element.attrib:
-            old = element.attrib.pop("id")
-            if old in targets:
-                element.attrib["id"] = targets[old]
+        old = element.attrib.pop("id", "")
+        if old in targets:
+            element.attrib["id"] = targets[old]
 
 
 def signed_colour(value: float) -> str:

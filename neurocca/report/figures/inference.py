@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from neurocca.report.figures.canvas import BRAIN, FAINT, INK, MUTED, house_style, new_figure, place, to_svg
-from neurocca.report.wording import number, p_value
+from neurocca.report.wording import is_known, number, p_value
 
 
 def null_histogram(
-    null: NDArray[np.floating], observed: float, *, p: float | None, label: str, name: str, width: int = 300
+    null: NDArray[np.floating], observed: float, *, p: float | None, label: str, name: str, width: int = 290
 ) -> str:
     """Histogram of a null distribution with the observed value.
 
@@ -35,13 +35,15 @@ def null_histogram(
         f"{label}: observed {number(observed)}; {len(null)} permutations lie between {number(null.min())} and "
         f"{number(null.max())}, 95 % of them below {number(limit)}; p = {p_value(p)}."
     )
-    low, high = min(null.min(), observed, 0), max(null.max(), observed)
+    low, high = float(min(null.min(), observed, 0)), float(max(null.max(), observed, 0))
+    span = high - low or 1.0
     with house_style():
         fig = new_figure(width, 178)
         ax = place(fig, 10, 30, width - 20, 104)
-        ax.set_xlim(low - 0.06 * (high - low), high + 0.06 * (high - low))
-        edges = np.linspace(null.min(), null.max() + 1e-9, max(8, min(28, int(55 * np.ptp(null) / (high - low)))))
-        counts, *_ = ax.hist(null, bins=edges, color=FAINT, edgecolor="white", linewidth=0.5)
+        ax.set_xlim(low - 0.06 * span, high + 0.06 * span)
+        edges = np.linspace(null.min(), null.max() + 1e-9, max(8, min(28, int(55 * np.ptp(null) / span))))
+        counts, edges = np.histogram(null, bins=edges)
+        ax.bar(edges[:-1], counts, np.diff(edges), align="edge", color=FAINT, edgecolor="white", linewidth=0.5)
         ax.set_ylim(0, counts.max() * 1.05)
         ax.axvline(limit, color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
         ax.axvline(observed, color=BRAIN, linewidth=2.2)
@@ -62,7 +64,7 @@ def _label_above(ax: Axes, x: float, text: str) -> None:
 
 
 def held_out_per_run(
-    per_run: Mapping[str, float], mean: float, threshold: float | None, *, name: str, width: int = 310
+    per_run: Mapping[str, float], mean: float, threshold: float | None, *, name: str, width: int = 300
 ) -> str:
     """Held-out correlation of every run, their mean, and the line below which 95 % of the null means lie.
 
@@ -129,7 +131,7 @@ def _label_right(ax: Axes, lines: Sequence[tuple[float, str, str]], height: floa
 
 
 def held_out_overview(
-    components: Sequence[Mapping[str, Any]], threshold: float | None, *, name: str, width: int = 470
+    components: Sequence[Mapping[str, Any]], threshold: float | None, *, name: str, width: int = 480
 ) -> str:
     """All components at a glance: mean held-out correlation, single runs, in-sample correlation.
 
@@ -145,12 +147,13 @@ def held_out_overview(
         In pixels.
     """
     alt = "Mean held-out correlation of each component: " + ", ".join(
-        f"{c['Name']} {number(c['HeldOutCorrelation'])}, in-sample {number(c['InSampleCorrelation'])}" for c in components
+        f"{c['Name']} {number(c['HeldOutCorrelation'])}, in-sample {number(c['InSampleCorrelation'])}"
+        for c in components
     )
-    height = 27 * len(components)
+    height = 40 * len(components)
     with house_style():
         fig = new_figure(width, height + 76)
-        ax = place(fig, 62, 30, width - 80, height)
+        ax = place(fig, 64, 30, width - 80, height)
         for row, component in enumerate(components):
             _overview_row(ax, row, component)
         if threshold is not None:
@@ -167,9 +170,9 @@ def held_out_overview(
 
 
 def _overview_row(ax: Axes, row: int, component: Mapping[str, Any]) -> None:
-    values = [v for v in component["HeldOutCorrelationPerRun"].values() if v is not None]
+    values = [v for v in component["HeldOutCorrelationPerRun"].values() if is_known(v)]
     ax.plot(values, [row] * len(values), "o", color=BRAIN, alpha=0.35, markersize=5, markeredgewidth=0)
-    if component["HeldOutCorrelation"] is not None:
+    if is_known(component["HeldOutCorrelation"]):
         ax.plot([component["HeldOutCorrelation"]], [row], "o", color=BRAIN, markersize=9, markeredgecolor="white")
     ax.plot([component["InSampleCorrelation"]], [row], "D", color="white", markeredgecolor=INK, markersize=5.5)
 
@@ -181,10 +184,10 @@ def _overview_key(ax: Axes, width: int, has_null: bool) -> None:
     ax.set_ylim(0, 1)
     ax.plot([68], [0.5], "o", color=BRAIN, markersize=9, markeredgecolor="white")
     ax.text(77, 0.5, "held-out, mean", va="center_baseline")
-    ax.plot([176], [0.5], "o", color=BRAIN, alpha=0.35, markersize=5, markeredgewidth=0)
-    ax.text(183, 0.5, "single runs", va="center_baseline")
-    ax.plot([260], [0.5], "D", color="white", markeredgecolor=INK, markersize=5.5)
-    ax.text(268, 0.5, "in-sample", va="center_baseline")
+    ax.plot([184], [0.5], "o", color=BRAIN, alpha=0.35, markersize=5, markeredgewidth=0)
+    ax.text(191, 0.5, "single runs", va="center_baseline")
+    ax.plot([272], [0.5], "D", color="white", markeredgecolor=INK, markersize=5.5)
+    ax.text(280, 0.5, "in-sample", va="center_baseline")
     if has_null:
-        ax.plot([340, 340], [0.2, 0.8], color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
-        ax.text(346, 0.5, "95 % of the null", va="center_baseline")
+        ax.plot([354, 354], [0.2, 0.8], color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
+        ax.text(360, 0.5, "95 % of the null", va="center_baseline")

@@ -39,17 +39,17 @@ def shrinkage_curve(
     score = np.asarray(score, float)
     best, worst = float(np.nanmax(score)), float(np.nanmin(score))
     alt = (
-        f"Mean held-out correlation for {score.size} pairs of shrinkages, from {number(worst, 3)} to {number(best, 3)}; "
+        f"Mean held-out correlation for {score.size} pairs of shrinkages, {number(worst, 3)} to {number(best, 3)}; "
         f"chosen: features {chosen[0]:g}, BOLD {chosen[1]:g}."
     )
-    height = 30 * len(grid_features)
+    height = 33 * len(grid_features)
     with house_style():
         fig = new_figure(width, height + 46)
         ax = place(fig, 58, 4, width - 66, height)
         colours = mpl.colormaps["cividis"]((score - worst) / (best - worst if best > worst else 1.0))
         for i, j in np.ndindex(score.shape):
             is_chosen = (grid_features[i], grid_bold[j]) == chosen
-            _cell(ax, i, j, tuple(colours[i, j]), number(score[i, j], 3), is_chosen)
+            _cell(ax, i, j, tuple(colours[i, j]), number(float(score[i, j]), 3), is_chosen)
         ax.set_xlim(-0.5, len(grid_bold) - 0.5)
         ax.set_ylim(len(grid_features) - 0.5, -0.5)
         ax.set_xticks(range(len(grid_bold)), [f"{s:g}" for s in grid_bold])

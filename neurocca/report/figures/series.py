@@ -1,10 +1,12 @@
 """The two sides of a component over time."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from neurocca.report.figures.canvas import BRAIN, FAINT, FILM, MUTED, house_style, new_figure, place, to_svg
@@ -24,7 +26,7 @@ def time_courses(
     runs: Sequence[Mapping[str, Any]],
     t_r: float,
     name: str,
-    width: int = 940,
+    width: int = 900,
 ) -> str:
     """Both variates over all runs, and volume by volume in the window with the most typical agreement.
 
@@ -48,7 +50,7 @@ def time_courses(
     where = f"run {runs[run]['Run']}, minutes {number(first, 1)} to {number(first + length * t_r / 60, 1)}"
     alt = f"Film and brain variates over {len(runs)} runs, and in {where}, where they correlate with r = {number(r)}."
     with house_style():
-        fig = new_figure(width, 268)
+        fig = new_figure(width, 262)
         overview, zoom = place(fig, 44, 34, width - 56, 76), place(fig, 44, 144, width - 56, 78)
         _overview(overview, film, brain, bounds, [str(run["Run"]) for run in runs], t_r)
         shown = slice(start, start + length)
@@ -58,8 +60,10 @@ def time_courses(
         zoom.plot(minutes, brain[shown], color=BRAIN, linewidth=1.6)
         zoom.set_xlim(minutes[0], minutes[-1])
         zoom.set_ylabel("z")
+        for ax in (overview, zoom):
+            ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 10], integer=True))
         zoom.set_xlabel(f"minutes into run {runs[run]['Run']}  (the shaded window; here r = {number(r)})")
-        _key(fig.add_axes((0, 1 - 18 / 268, 1, 18 / 268)), width)
+        _key(fig.add_axes((0, 1 - 18 / 262, 1, 18 / 262)), width)
         return to_svg(fig, name, alt)
 
 
@@ -69,11 +73,16 @@ def _z(x: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _overview(
-    ax: Axes, film: NDArray[np.floating], brain: NDArray[np.floating], bounds: NDArray[np.int_], labels: list[str], t_r: float
-) -> None:  # fmt: skip
-    step = max(1, round(4.0 / t_r))
+    ax: Axes,
+    film: NDArray[np.floating],
+    brain: NDArray[np.floating],
+    bounds: NDArray[np.int_],
+    labels: list[str],
+    t_r: float,
+) -> None:
+    step = max(1, round(8.0 / t_r))
     limit = 0.0
-    for number_, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for number_, (low, high) in enumerate(pairwise(bounds)):
         minutes = np.arange(low, high) * t_r / 60
         for series, colour in ((film, FILM), (brain, BRAIN)):
             smooth = _running_mean(series[low:high], max(1, round(SMOOTHING / t_r)))
@@ -101,7 +110,7 @@ def _typical_window(
     """Run, first row, rows and correlation of the window whose correlation is the median one of all windows."""
     windows = [
         (run, start, min(length, high - low))
-        for run, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
+        for run, (low, high) in enumerate(pairwise(bounds))
         for start in range(low, max(low, high - length) + 1, max(1, length // 5))
     ]
     r = [_correlation(film[s : s + n], brain[s : s + n]) for _, s, n in windows]

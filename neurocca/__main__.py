@@ -1,0 +1,7 @@
+"""``python -m neurocca``."""
+
+import sys
+
+from neurocca.cli import main
+
+sys.exit(main())

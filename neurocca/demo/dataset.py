@@ -1,0 +1,238 @@
+"""The demo dataset: a BIDS dataset with a generated film and simulated BOLD that has known components in it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+import neurocca
+from neurocca.config import FeaturesConfig
+from neurocca.demo import bold
+from neurocca.demo.film import FPS, SIZE, SOUND_RATE, Film, sound_track
+from neurocca.errors import OutputError
+from neurocca.io.files import json_text, staged, write_text
+from neurocca.io.movie import film_features, write_movie
+from neurocca.io.volumes import save_image
+
+_README = """# neurocca demo
+
+**Simulated data.** Nobody was scanned. A computer drew and sounded the films in `stimuli/`, and the BOLD images were
+computed from them: two planted components, one driven by the loudness of the sound (temporal areas) and one by the
+motion in the pictures (occipital areas), under noise, ongoing activity, drift and head motion.
+
+* `derivatives/motion`: the simulated head motion, named as fMRIPrep names it.
+* `derivatives/truth`: what was planted, as maps (percent signal change) and time courses (standard deviations).
+
+Made by `neurocca.demo.make_dataset` with seed {seed}; the same version and seed make the same files again.
+"""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Size of the dataset, and the folder it is written into."""
+
+    root: Path
+    n_subjects: int
+    n_runs: int
+    n_volumes: int
+    t_r: float
+
+    @property
+    def film_seconds(self) -> float:
+        return self.n_volumes * self.t_r
+
+    def func(self, subject: str, derivative: str = "") -> str:
+        """Path of a subject's functional files up to the entity after the task."""
+        base = self.root / "derivatives" / derivative if derivative else self.root
+        return str(base / f"sub-{subject}" / "func" / f"sub-{subject}_task-movie")
+
+
+def make_dataset(
+    root: Path | str,
+    *,
+    n_subjects: int = 2,
+    n_runs: int = 3,
+    n_volumes: int = 150,
+    t_r: float = 2.0,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> Path:
+    """Make the demo dataset.
+
+    Parameters
+    ----------
+    root : path
+        Folder of the dataset; must not exist or be empty.
+    n_subjects, n_runs, n_volumes : int
+        Subjects, runs of each and volumes of each run.
+    t_r : float
+        Repetition time in seconds.
+    seed : int
+        The same seed and version make the same files. More subjects or runs leave the first ones as they are,
+        except that responses are scaled over all runs.
+    progress : callable, optional
+        Called with 1 after every film and every run of a subject: ``n_runs * (1 + n_subjects)`` times.
+
+    Returns
+    -------
+    Path
+        The root of the dataset.
+
+    Raises
+    ------
+    OutputError
+        When the folder is not empty or cannot be written.
+    """
+    root = Path(root)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise OutputError(f"output {root}: is not an empty folder; the demo dataset needs its own.")
+    film_rng, subject_rng = np.random.default_rng(seed).spawn(2)
+    done = progress or (lambda _: None)
+    with staged(root) as folder:
+        plan = _Plan(folder, n_subjects, n_runs, n_volumes, t_r)
+        _write_descriptions(plan, seed)
+        responses = _make_films(plan, film_rng, done)
+        head = bold.standard_head()
+        for number, rng in enumerate(subject_rng.spawn(n_subjects), start=1):
+            _make_subject(plan, f"{number:02d}", head, responses, rng, done)
+    return root
+
+
+def _make_films(plan: _Plan, rng: Generator, done: Callable[[int], object]) -> list[NDArray[np.float64]]:
+    """Write one film per run; returns the planted time courses of each run, shape (n_volumes, 2)."""
+    responses = []
+    middles = (np.arange(plan.n_volumes) + 0.5) * plan.t_r
+    for number, run_rng in enumerate(rng.spawn(plan.n_runs), start=1):
+        picture_rng, sound_rng = run_rng.spawn(2)
+        film = Film(plan.film_seconds, picture_rng)
+        sound = sound_track(plan.film_seconds, sound_rng)
+        path = plan.root / "stimuli" / _film_name(number)
+        write_movie(path, film.frame, plan.film_seconds, FPS, SIZE, sound, SOUND_RATE)
+        # from the film as it was written: what the pipeline will see
+        responses.append(bold.respond(film_features(path, FeaturesConfig().rate), middles))
+        done(1)
+    stacked = np.concatenate(responses)
+    return [(r - stacked.mean(axis=0)) / stacked.std(axis=0) for r in responses]
+
+
+def _make_subject(
+    plan: _Plan,
+    subject: str,
+    head: bold.Head,
+    responses: list[NDArray[np.float64]],
+    rng: Generator,
+    done: Callable[[int], object],
+) -> None:
+    """Write a subject's runs, head motion and truth."""
+    brain_rng, runs_rng = rng.spawn(2)
+    maps = bold.planted_maps(head, brain_rng)
+    truth = plan.func(subject, "truth")
+    save_image(bold.as_image(maps, head.affine), f"{truth}_desc-truth_components.nii.gz")
+    _write_table(f"{truth}_desc-truth_mixing.tsv", np.concatenate(responses), tuple(bold.COMPONENTS))
+    for number, (course, run_rng) in enumerate(zip(responses, runs_rng.spawn(plan.n_runs), strict=True), start=1):
+        run = f"run-{number}"
+        motion = bold.motion_parameters(plan.n_volumes, run_rng)
+        volumes = bold.simulate_run(head, maps, course, bold.motion_leak(head, run_rng), motion, run_rng)
+        image = bold.as_image(volumes, head.affine, plan.t_r)
+        save_image(image, f"{plan.func(subject)}_{run}_bold.nii.gz", np.int16)
+        write_text(Path(f"{plan.func(subject)}_{run}_events.tsv"), _events(plan, number))
+        confounds = f"{plan.func(subject, 'motion')}_{run}_desc-confounds_timeseries"
+        _write_table(f"{confounds}.tsv", motion, bold.MOTION_NAMES)
+        write_text(Path(f"{confounds}.json"), json_text(_confounds_json(plan.t_r)))
+        done(1)
+
+
+def _write_descriptions(plan: _Plan, seed: int) -> None:
+    """Write everything that describes the dataset and its two derivatives."""
+    made_by = {
+        "Name": "neurocca",
+        "Version": neurocca.__version__,
+        "Description": f"neurocca.demo.make_dataset, seed {seed}",
+    }
+    common = {"BIDSVersion": "1.10.0", "License": "CC0", "Authors": ["The neurocca developers"], "Simulated": True}
+    subjects = [f"sub-{i:02d}" for i in range(1, plan.n_subjects + 1)]
+    participants = pd.DataFrame({"participant_id": subjects}).to_csv(sep="\t", index=False, lineterminator="\n")
+    # BIDS asks that the first generator's name be part of the derivative's folder name
+    motion = {"Name": "motion", "Description": "Simulated head motion"}
+    truth = {"Name": "truth", "Description": "Planted components of the simulation"}
+    texts = {
+        "dataset_description.json": {
+            "Name": "neurocca demo (simulated BOLD)",
+            "DatasetType": "raw",
+            "GeneratedBy": [made_by],
+            **common,
+        },
+        "task-movie_bold.json": _bold_json(plan.t_r),
+        "task-movie_events.json": _EVENTS_JSON,
+        "derivatives/motion/dataset_description.json": _derivative("motion", [motion, made_by], common),
+        "derivatives/truth/dataset_description.json": _derivative("truth", [truth, made_by], common),
+        "derivatives/truth/task-movie_desc-truth_decomposition.json": _TRUTH_JSON,
+    }
+    for name, content in texts.items():
+        write_text(plan.root / name, json_text(content))
+    write_text(plan.root / "README.md", _README.format(seed=seed))
+    write_text(plan.root / "participants.tsv", participants)
+    write_text(plan.root / "derivatives/motion/README.md", "# Simulated head motion of the neurocca demo\n")
+    write_text(plan.root / "derivatives/truth/README.md", "# Planted components of the neurocca demo\n")
+    ignore = "*_components.*\n*_mixing.*\n*_decomposition.json\n"
+    write_text(plan.root / "derivatives/truth/.bidsignore", ignore)
+    write_text(plan.root / "derivatives/motion/.bidsignore", "*_timeseries.*\n")
+
+
+_EVENTS_JSON = {
+    "trial_type": {
+        "LongName": "Kind of stimulus",
+        "Description": "What was on screen",
+        "Levels": {"movie": "A generated film with sound"},
+    }
+}
+
+_TRUTH_JSON = {
+    "Method": "Planted: response of the feature convolved with nilearn's Glover response, all runs stacked",
+    "Components": {name: feature for name, (feature, _) in bold.COMPONENTS.items()},
+    "MapUnits": "percent signal change per standard deviation of the time course",
+}
+
+
+def _bold_json(t_r: float) -> dict[str, Any]:
+    return {
+        "TaskName": "movie",
+        "RepetitionTime": t_r,
+        "TaskDescription": "Watching a generated film; the BOLD images are simulated",
+        "Instructions": "None: nobody was scanned",
+    }
+
+
+def _confounds_json(t_r: float) -> dict[str, Any]:
+    units = {name: "mm" if name.startswith("trans") else "rad" for name in bold.MOTION_NAMES}
+    columns = {name: {"Description": "Simulated head motion", "Units": unit} for name, unit in units.items()}
+    return {"SamplingFrequency": 1 / t_r, "StartTime": 0.0, **columns}
+
+
+def _derivative(name: str, generated_by: list[dict[str, str]], common: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Name": f"neurocca demo: {name} (simulated)",
+        "DatasetType": "derivative",
+        "GeneratedBy": generated_by,
+        **common,
+    }
+
+
+def _events(plan: _Plan, number: int) -> str:
+    """Table of the one event of a run: the film, from the first volume on."""
+    row = {"onset": [0.0], "duration": [plan.film_seconds], "trial_type": ["movie"], "stim_file": [_film_name(number)]}
+    return pd.DataFrame(row).to_csv(sep="\t", index=False, lineterminator="\n")
+
+
+def _film_name(number: int) -> str:
+    return f"demo_run-{number}.mp4"
+
+
+def _write_table(path: str, data: NDArray, names: tuple[str, ...]) -> None:
+    table = pd.DataFrame(data, columns=list(names))
+    write_text(Path(path), table.to_csv(sep="\t", index=False, lineterminator="\n", float_format="%.6f"))

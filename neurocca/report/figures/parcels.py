@@ -1,0 +1,82 @@
+"""Which parcels a component is about."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from neurocca.report.figures.canvas import FAINT, MUTED, house_style, new_figure, place, shorten, signed_colour, to_svg
+from neurocca.report.wording import listing, number
+
+ROW = 18
+"""Height of a bar's row in pixels."""
+
+
+def parcel_loadings(table: pd.DataFrame, component: str, *, name: str, width: int = 470, n_top: int = 15) -> str:
+    """Parcels with the largest positive and negative loadings, and the profile over all parcels.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns parcel and the component.
+    component : str
+    name : str
+        Prefix of the ids inside, unique on the page.
+    width : int
+        In pixels.
+    n_top : int
+        Number of parcels named on either side of zero.
+    """
+    values = table[component].to_numpy(float)
+    labels = [str(parcel) for parcel in table["parcel"]]
+    order = np.argsort(values, kind="stable")
+    up = [int(i) for i in order[::-1][:n_top] if values[i] > 0]
+    down = [int(i) for i in order[:n_top] if values[i] < 0]
+    alt = (
+        f"Parcel loadings of {component}: largest in parcels {_named(labels, values, up)}; "
+        f"smallest in {_named(labels, values, down)}; {len(values)} parcels in all."
+    )
+    limit, half = float(np.max(np.abs(values))) or 1.0, (width - 20) / 2
+    height = ROW * max(len(up), len(down), 1)
+    with house_style():
+        fig = new_figure(width, height + 168)
+        for left, chosen, sign in ((0.0, up, 1), (half + 20, down, -1)):
+            ax = place(fig, left + 70, 22, half - 82, height)
+            _ranked_bars(ax, [labels[i] for i in chosen], values[chosen], limit)
+            ax.set_ylim(height / ROW - 0.5, -0.5)
+            title = "most positive" if sign > 0 else "most negative"
+            ax.set_title(title, loc="left", color=signed_colour(sign), pad=5)
+        _profile(place(fig, 58, height + 54, width - 66, 74), values, limit)
+        return to_svg(fig, name, alt)
+
+
+def _named(labels: list[str], values: NDArray[np.floating], chosen: list[int]) -> str:
+    return listing([f"{labels[i]} ({number(values[i])})" for i in chosen[:3]]) or "none"
+
+
+def _ranked_bars(ax: Axes, labels: list[str], values: NDArray[np.floating], limit: float) -> None:
+    ax.barh(range(len(values)), np.abs(values), height=0.72, color=[signed_colour(v) for v in values])
+    ax.set_xlim(0, 1.3 * limit)
+    ax.set_yticks(range(len(labels)), [shorten(label, 11) for label in labels])
+    ax.tick_params(axis="y", length=0, pad=2)
+    ax.xaxis.set_visible(False)
+    ax.spines[:].set_visible(False)
+    for row, value in enumerate(values):
+        ax.text(abs(value) + 0.03 * limit, row, number(value), va="center_baseline", fontsize=9.5)
+    if not len(values):
+        ax.text(0, 0, "none", va="center_baseline", color=MUTED)
+
+
+def _profile(ax: Axes, values: NDArray[np.floating], limit: float) -> None:
+    """All parcels in the table's order."""
+    for sign in (1, -1):
+        x = np.flatnonzero(np.sign(values) == sign)
+        # one path with gaps instead of a path per parcel: a tenth of the size
+        stems = np.column_stack([np.zeros(len(x)), values[x], np.full(len(x), np.nan)]).ravel()
+        width = max(0.6, min(6, 310 / len(values)))
+        ax.plot(np.repeat(x, 3), stems, color=signed_colour(sign), linewidth=width, solid_capstyle="butt")
+    ax.axhline(0, color=FAINT, linewidth=0.8)
+    ax.set_xlim(-1, len(values))
+    ax.set_ylim(-1.05 * limit, 1.05 * limit)
+    ax.set_ylabel("loading")
+    ax.set_xlabel(f"all {len(values)} parcels, in the order of the table")

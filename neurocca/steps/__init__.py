@@ -1,0 +1,1 @@
+"""The steps of an analysis: read, compute, write."""

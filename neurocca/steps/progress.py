@@ -1,0 +1,13 @@
+"""Progress bars on the terminal, and nowhere else."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress_bar(total: int, description: str) -> Iterator[Callable[[int], object]]:
+    """Bar over ``total`` units; gives the function to call with the units done. Off when not a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=description, disable=None, leave=False, dynamic_ncols=True) as bar:
+        yield bar.update

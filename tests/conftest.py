@@ -1,0 +1,78 @@
+"""Fixtures that several rooms share, and the count of tests that ran on real data."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+REALDATA = Path(os.environ.get("NEUROCCA_REALDATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip real-data tests, visibly, where there are no real data."""
+    if not REALDATA.is_dir():
+        skip = pytest.mark.skip(reason=f"no real data in {REALDATA} (set NEUROCCA_REALDATA)")
+        for item in items:
+            if "realdata" in item.keywords:
+                item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Say how many real-data tests ran: a green run without them shows less."""
+    reports = {
+        outcome: [r for r in terminalreporter.stats.get(outcome, []) if "realdata" in getattr(r, "keywords", {})]
+        for outcome in ("passed", "failed", "skipped")
+    }
+    ran = len(reports["passed"]) + len(reports["failed"])
+    terminalreporter.write_line(f"real-data tests: {ran} ran, {len(reports['skipped'])} skipped")
+
+
+@pytest.fixture(scope="session")
+def studyforrest_data() -> Path:
+    """Folder of the studyforrest files, as published."""
+    return REALDATA / "studyforrest"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Seeded generator."""
+    return np.random.default_rng(20161025)
+
+
+def ar1(rng: np.random.Generator, n: int, columns: int, phi: float) -> np.ndarray:
+    """Stationary first-order autoregressive series of unit variance, shape (n, columns)."""
+    noise = rng.standard_normal((n, columns))
+    series = np.empty_like(noise)
+    series[0] = noise[0]
+    for t in range(1, n):
+        series[t] = phi * series[t - 1] + np.sqrt(1 - phi**2) * noise[t]
+    return series
+
+
+@pytest.fixture
+def parcel_dataset(tmp_path: Path) -> Path:
+    """Two simulated subjects with three runs of six parcels (TR 2 s) that share one series with two features."""
+    from neurocca.design import FeatureSeries
+    from neurocca.io.store import write_store
+
+    rng = np.random.default_rng(7)
+    root = tmp_path / "dataset"
+    spaces: dict = {"film": {}}
+    for run in ("1", "2", "3"):
+        film = ar1(rng, 90, 2, 0.6)
+        spaces["film"][run] = FeatureSeries(film, np.arange(90) * 2.0, ("brightness", "motion"))
+        response = np.vstack([np.zeros((2, 2)), film[:-2]])
+        for subject in ("01", "02"):
+            bold = ar1(rng, 90, 6, 0.4)
+            bold[:, :2] += 1.5 * response
+            path = root / f"sub-{subject}" / "func" / f"sub-{subject}_task-film_run-{run}_bold.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame(bold, columns=[f"p{j}" for j in range(6)]).to_csv(path, index=False)
+    write_store(tmp_path / "features.h5", spaces, {})
+    (tmp_path / "config.toml").write_text(
+        '[align]\nt_r = 2.0\nresponse = "delays"\ndelays = [1, 2, 3]\n[fit]\nn_components = 2\n'
+        "[inference]\nn_permutations = 99\n"
+    )
+    return tmp_path

@@ -1,0 +1,262 @@
+import re
+import time
+import tomllib
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from neurocca.report.html import index_row, render, render_index, toml_text
+from neurocca.report.wording import number, p_value
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Tags with attributes, and a complaint when they do not nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], ""
+        self.feed(text)
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, name):
+        return [attrs for tag, attrs in self.tags if tag == name]
+
+    def values(self, attribute):
+        return [attrs[attribute] for _, attrs in self.tags if attribute in attrs]
+
+
+@pytest.fixture(scope="module", params=["parcels", "voxels"])
+def case(request):
+    data = request.getfixturevalue(request.param)
+    text = render(data)
+    return data, text, Page(text)
+
+
+def test_page_needs_nothing_from_outside(case):
+    _, text, page = case
+    outside = [url for url in page.values("src") + page.values("href") if re.match(r"(?i)\s*(https?:|//|ftp:)", url)]
+    assert outside
+    assert all(url.startswith("https://doi.org/10.") for url in outside)
+    assert not {"script", "link", "iframe", "object", "foreignObject"} & {tag for tag, _ in page.tags}
+    assert not re.search(r"@import|url\((?!#)", text)
+    assert not [key for _, attrs in page.tags for key in attrs if key.startswith("on")]
+
+
+def test_ids_are_unique_and_references_resolve(case):
+    _, text, page = case
+    ids = page.values("id")
+    assert [name for name, n in Counter(ids).items() if n > 1] == []
+    targets = {url[1:] for url in page.values("href") if url.startswith("#")}
+    targets |= set(re.findall(r"url\(#([^)]+)\)", text)) | set(page.values("aria-labelledby"))
+    assert targets <= set(ids)
+
+
+def test_every_figure_says_what_it_shows(case):
+    _, _, page = case
+    svgs, images = page.all("svg"), page.all("img")
+    assert len(svgs) >= 20
+    assert all(svg["role"] == "img" and len(svg["aria-label"]) > 30 for svg in svgs)
+    assert all(len(image["alt"]) > 30 and image["src"].startswith("data:image/png;base64,") for image in images)
+
+
+def test_brains_for_voxels_and_bars_for_parcels(parcels, voxels):
+    assert render(parcels).count("Which parcels") == 5
+    page = render(voxels)
+    assert page.count("Where in the brain") == len(Page(page).all("img")) == 5
+
+
+def test_page_is_small_and_quick(parcels):
+    start = time.process_time()
+    text = render(parcels)
+    assert time.process_time() - start < 10
+    assert len(text.encode()) < 2e6
+
+
+def test_same_data_same_bytes(case):
+    data, text, _ = case
+    assert render(data) == text
+
+
+def test_verdict_table_holds_all_values(case):
+    data, text, _ = case
+    table = text[text.index('aria-label="Verdict table"') :]
+    rows = table[: table.index("</table>")].split("<tbody>")[1].split("</tr>")
+    for row, c in zip(rows, data.decomposition["Components"], strict=False):
+        cells = [re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)]
+        held = [number(c["HeldOutCorrelation"]), p_value(c["PValueHeldOut"])]
+        sample = [number(c["InSampleCorrelation"]), p_value(c["PValueInSample"])]
+        per_run = [number(r) for r in c["HeldOutCorrelationPerRun"].values()]
+        found = "found" if c["PValueHeldOut"] < 0.05 else "not found"
+        assert cells == [c["Name"], found, *held, *sample, *per_run]
+
+
+def test_only_found_components_are_open(case):
+    data, _, page = case
+    found = [c["PValueHeldOut"] < 0.05 for c in data.decomposition["Components"]]
+    assert [("open" in attrs) for attrs in page.all("details")] == found == [True, True, False, False, False]
+
+
+def test_warnings_are_shown(case):
+    data, _, page = case
+    assert data.decomposition["Warnings"][0] in page.text
+
+
+def test_simulated_data_say_so(parcels, voxels):
+    simulated, measured = Page(render(voxels)).text, Page(render(parcels)).text
+    assert "SIMULATED DATA" in simulated
+    assert "Simulated (not measured) BOLD" in simulated
+    assert "imulated" not in measured
+    assert "Were the planted components recovered?" in simulated
+
+
+def test_names_cannot_inject_html(parcels, changed):
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> $x_1$ ]]> 漢"
+    d = parcels.decomposition
+    data = changed(
+        Subject=evil,
+        Task=evil,
+        Dataset={"Name": evil, "Kind": "parcels"},
+        FeatureSpaces={evil: 3},
+        DroppedFeatures=[evil],
+        DroppedResponses=[evil],
+        Warnings=[evil],
+        Command=evil,
+        Config={"align": {"log": [evil]}},
+        Inputs=[{"Path": evil, "SHA256": "0" * 64}],
+        Software={evil: evil},
+    )
+    features = data.feature_loadings.copy()
+    features["feature"] = evil + features["feature"]
+    features["space"] = evil
+    page = Page(render(replace(data, feature_loadings=features)))
+    assert not page.all("script")
+    assert not page.all("img")
+    assert page.text.count("alert(1)") > 10
+    assert d["Subject"] == "01"
+
+
+def test_component_names_cannot_inject_html(parcels, changed):
+    evil = "<b id='x'>cca</b>"
+    tables = {
+        name: getattr(parcels, name).rename(columns={"cca_00": evil})
+        for name in ("bold_variates", "stimulus_variates", "null", "held_out_null", "feature_loadings")
+    }
+    parts = [{**c, "Name": evil if c["Name"] == "cca_00" else c["Name"]} for c in parcels.decomposition["Components"]]
+    responses = parcels.response_loadings.rename(columns={"cca_00": evil})
+    record = {**parcels.decomposition, "Components": parts}
+    page = Page(render(replace(parcels, decomposition=record, response_loadings=responses, **tables)))
+    assert "x" not in page.values("id")
+    assert evil in page.text
+
+
+def test_a_single_untested_component_of_a_single_run(parcels):
+    run = {**parcels.decomposition["Runs"][0], "VarianceRemoved": None}
+    untested = {
+        "Name": "cca_00",
+        "InSampleCorrelation": 0.5,
+        "HeldOutCorrelation": None,
+        "HeldOutCorrelationPerRun": {},
+        "PValueInSample": 0.01,
+        "PValueHeldOut": float("nan"),
+    }
+    fixed = {"GridFeatures": [0.1], "GridBOLD": [0.3], "Score": [[0.2]], "PerFold": []}
+    shrinkage = {**parcels.decomposition["Shrinkage"], **fixed}
+    record = {**parcels.decomposition, "Runs": [run], "Components": [untested], "Shrinkage": shrinkage}
+    n = run["Kept"]
+    data = replace(
+        parcels,
+        decomposition=record,
+        bold_variates=parcels.bold_variates[:n],
+        stimulus_variates=parcels.stimulus_variates[:n],
+        held_out_null=parcels.held_out_null[:0],
+    )
+    page = Page(render(data))
+    assert "No shared component was found" in page.text
+    assert "could not be tested" in page.text
+    assert "The shrinkage was fixed" in page.text
+
+
+def test_none_found(changed, parcels):
+    parts = [{**c, "PValueHeldOut": 0.4 + i / 10} for i, c in enumerate(parcels.decomposition["Components"])]
+    page = Page(render(changed(Components=parts)))
+    assert "none of 5 components correlated beyond chance (smallest p = 0.400)" in page.text
+    assert not [attrs for attrs in page.all("details") if "open" in attrs]
+
+
+def test_in_sample_figure_shows_the_tested_statistic(parcels):
+    null = parcels.null.copy()
+    null.loc[0, "cca_00"] = 0.66
+    assert "in-sample r, shrunk: observed 0.66;" in render(replace(parcels, null=null))
+    assert "in-sample r: observed 0.80;" in render(parcels)
+
+
+def test_basis_functions_are_named(voxels):
+    plain = voxels.feature_loadings
+    tables = [
+        plain.assign(delay=variant, cca_00=plain["cca_00"] * gain) for variant, gain in (("", 1), ("derivative", 0.2))
+    ]
+    page = render(replace(voxels, feature_loadings=pd.concat(tables, ignore_index=True)))
+    assert "part of the response" in page
+    assert ">derivative<" in page
+    assert ">response<" in page
+
+
+def test_tables_that_do_not_belong_together_are_refused(parcels, voxels):
+    with pytest.raises(ValueError, match="bold_variates has 3542 rows, but the runs kept 3543 volumes"):
+        replace(parcels, bold_variates=parcels.bold_variates[1:])
+    with pytest.raises(ValueError, match="stimulus_variates has no column cca_03"):
+        replace(parcels, stimulus_variates=parcels.stimulus_variates.drop(columns="cca_03"))
+    with pytest.raises(ValueError, match="do not hold one volume for each of 5"):
+        replace(voxels, maps=voxels.maps.slicer[..., :4])
+
+
+def test_config_reads_as_toml(parcels):
+    config = {"a": 1, "fit": {"grid": [0.1, 0.3], "name": 'x"y', "on": True, "none": None, "deep": {"k": "ü"}}}
+    expected = {"a": 1, "fit": {"grid": [0.1, 0.3], "name": 'x"y', "on": True, "deep": {"k": "ü"}}}
+    assert tomllib.loads(toml_text(config)) == expected
+    assert "n_permutations = 1000" in render(parcels)
+
+
+def test_index_lists_subjects_in_order(parcels):
+    rows = [index_row({**parcels.decomposition, "Subject": s}) for s in ("10", "02", "<i>")]
+    text = render_index(rows)
+    page = Page(text)
+    assert [a["href"] for a in page.all("a")] == ["sub-02.html", "sub-10.html", "sub-<i>.html"]
+    assert not page.all("i")
+    assert page.text.count("2 of 5") == 3
+    assert "Mean held-out r of the first component: 0.57" in page.text
+    assert render_index(rows[::-1]) == text
+
+
+def test_index_marks_simulated_subjects_and_survives_none(voxels):
+    assert "SIMULATED DATA" in render_index([index_row(voxels.decomposition)])
+    assert "No subject has been analysed yet" in Page(render_index([])).text
+
+
+def test_reports_do_not_change_their_data(parcels):
+    before = parcels.bold_variates.copy(), repr(parcels.decomposition)
+    render(parcels)
+    pd.testing.assert_frame_equal(parcels.bold_variates, before[0])
+    assert repr(parcels.decomposition) == before[1]
+    assert np.isfinite(parcels.null.to_numpy()).all()
