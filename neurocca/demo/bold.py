@@ -26,18 +26,18 @@ COMPONENTS = {
 }
 """Planted components: the feature that drives each, and the MNI coordinates of its areas in millimetres."""
 
-BLOB_SD = 10.0
+BLOB_SD = 12.0
 """Size of an area, millimetres."""
 
-PEAK = 1.2
+PEAK = 1.5
 """Percent signal change per standard deviation of the response at the centre of an area."""
 
-ONGOING = np.array([0.5, 0.8])
+ONGOING = np.array([0.3, 0.9])
 """Standard deviation of each component's ongoing activity, relative to the response of its areas to the film.
 
 Correlations end at about 1 / √(1 + ONGOING²); were they equal, the two components could be told apart no more."""
 
-NOISE_SD, NOISE_PHI, NOISE_FWHM = 1.2, 0.4, 8.0
+NOISE_SD, NOISE_PHI, NOISE_FWHM = 1.0, 0.4, 8.0
 """Percent signal change; autocorrelation from one volume to the next; millimetres."""
 
 BASELINE = 1000.0
@@ -163,7 +163,7 @@ def motion_parameters(n: int, rng: Generator) -> NDArray[np.float64]:
 def motion_leak(head: Head, rng: Generator) -> NDArray[np.float64]:
     """Percent signal change per standard deviation of each motion parameter, shape (x, y, z, 6)."""
     weights = smooth(rng.standard_normal((*head.inside.shape, 6)), 20.0)
-    return np.asarray(1.5 * head.edge[..., None] * weights)
+    return np.asarray(0.75 * head.edge[..., None] * weights)
 
 
 def simulate_run(

@@ -8,6 +8,7 @@ from joblib import Parallel, delayed
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
+from threadpoolctl import threadpool_limits
 
 from neurocca.design import run_bounds
 from neurocca.inference.result import HeldOutResult, max_statistic_pvalues
@@ -118,7 +119,8 @@ class _RefittedNull:
 
     def __call__(self, lags: NDArray) -> NDArray:
         lengths = [b - a for a, b in self.bounds]
-        return np.array([self._mean(self.X[rotation_order(lengths, lag)]) for lag in lags])
+        with threadpool_limits(1):
+            return np.array([self._mean(self.X[rotation_order(lengths, lag)]) for lag in lags])
 
     def _mean(self, X: NDArray) -> NDArray:
         per_run = []
@@ -154,7 +156,9 @@ class _WhitenedNull:
             self.folds.append((Wx, Wy, between))
 
     def __call__(self, lags: NDArray) -> NDArray:
-        return np.array([self._mean(lag) for lag in lags])
+        # products this small gain nothing from threads, and their number would change the last digits
+        with threadpool_limits(1):
+            return np.array([self._mean(lag) for lag in lags])
 
     def _mean(self, lags: NDArray) -> NDArray:
         rotated = [np.roll(x, lag, axis=0) for x, lag in zip(self.X, lags, strict=True)]

@@ -15,6 +15,8 @@ import numpy as np
 
 from neurocca.design import FeatureSeries
 from neurocca.errors import DataError, NoInputError, OutputError
+from neurocca.io.files import staged
+from neurocca.io.recording import run_key
 
 FORMAT = "neurocca feature store 1"
 
@@ -74,7 +76,7 @@ class FeatureStore:
 
     def runs(self, space: str) -> list[str]:
         """Run labels of one space."""
-        return sorted((name.removeprefix("run-") for name in self._file[space]), key=_natural)
+        return sorted((name.removeprefix("run-") for name in self._file[space]), key=run_key)
 
     def read(self, space: str, run: str) -> FeatureSeries:
         """Features of one space and run.
@@ -112,10 +114,8 @@ def write_store(
     """
     import h5py
 
-    temporary = path.with_name(f".tmp-{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(temporary, "w") as file:
+        with staged(path.parent) as folder, h5py.File(folder / path.name, "w") as file:
             file.attrs["format"] = FORMAT
             file.attrs["provenance"] = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
             for space, runs in sorted(spaces.items()):
@@ -124,13 +124,8 @@ def write_store(
                     group.create_dataset("data", data=series.data, compression="gzip", shuffle=True)
                     group.create_dataset("times", data=series.times, compression="gzip", shuffle=True)
                     group.attrs["names"] = json.dumps(series.names, ensure_ascii=False)
-        temporary.replace(path)
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"features {path}: cannot be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
-
-def _natural(label: str) -> tuple[bool, int, str]:
-    """Numbers in numeric order, before words."""
-    return (not label.isdigit(), int(label) if label.isdigit() else 0, label)

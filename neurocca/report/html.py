@@ -92,16 +92,25 @@ def index_row(decomposition: Mapping[str, Any], *, href: str | None = None) -> d
     }
 
 
-def toml_text(tables: Mapping[str, Any]) -> str:
-    """Configuration as TOML; values that TOML does not have (None) are left out as comments."""
-    lines: list[str] = []
+def toml_text(tables: Mapping[str, Any], *, path: str = "") -> str:
+    """Configuration as TOML; what is not set (None, which TOML lacks) stands in a comment.
+
+    Parameters
+    ----------
+    tables : mapping
+        Values and nested tables.
+    path : str
+        Dotted name of the table.
+    """
+    lines = [f"[{path}]"] if path else []
     for key, value in tables.items():
-        if isinstance(value, Mapping):
-            lines += ["", f"[{key}]", toml_text(value)]
-        elif value is None:
+        if value is None:
             lines.append(f"# {key} is not set")
-        else:
+        elif not isinstance(value, Mapping):
             lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    for key, value in tables.items():  # after the plain values, which would otherwise fall into the last table
+        if isinstance(value, Mapping):
+            lines += ["", toml_text(value, path=f"{path}.{key}" if path else key)]
     return "\n".join(lines).strip()
 
 

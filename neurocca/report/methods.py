@@ -139,8 +139,8 @@ def _model(d: Mapping[str, Any]) -> str:
 def _held_out(d: Mapping[str, Any]) -> str:
     return (
         "Generalisation was measured by leaving out one run at a time: shrinkage and weights were determined on the "
-        f"other {counted(len(d['Runs']) - 1, 'run')}, the left-out run was projected on them, and the correlations of its "
-        "two sides were averaged over left-out runs (held-out correlation)."
+        f"other {counted(len(d['Runs']) - 1, 'run')}, the left-out run was projected on them, and the correlations "
+        "of its two sides were averaged over left-out runs (held-out correlation)."
     )
 
 

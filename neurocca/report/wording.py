@@ -60,10 +60,11 @@ def verdict(decomposition: Mapping[str, Any]) -> str:
     count = _SMALL[len(found)] if len(found) < len(_SMALL) else str(len(found))
     shared = f"{count} shared component{'s were' if len(found) > 1 else ' was'} found between the film and {whose}"
     rs = listing([number(c["HeldOutCorrelation"]) for c in found])
-    ps = listing([p_value(c["PValueHeldOut"]) for c in found])
+    ps = [p_value(c["PValueHeldOut"]) for c in found]
+    chance = f"{ps[0]} each" if len(ps) > 1 and len(set(ps)) == 1 else listing(ps)
     return (
         f"{shared}: {'they hold' if len(found) > 1 else 'it holds'} in runs that were left out of the fit "
-        f"(held-out r = {rs}; p = {ps})."
+        f"(held-out r = {rs}; p = {chance})."
     )
 
 

@@ -195,11 +195,29 @@ def _quality(
     }
 
 
-def check_n_components(design: Design, n_components: int) -> None:
-    """Refuse more components than the narrower view has columns, or the shortest training set has volumes."""
-    limit = min(design.X.shape[1], design.Y.shape[1])
-    if n_components > limit:
+def check_design(design: Design, n_components: int, min_shift: int) -> None:
+    """Refuse what cannot be fitted or tested, before anything is computed.
+
+    Parameters
+    ----------
+    design : Design
+    n_components : int
+    min_shift : int
+        Shortest circular shift in volumes.
+    """
+    (_, p), q = design.X.shape, design.Y.shape[1]
+    if n_components > min(p, q):
         raise UsageError(
-            f"n_components={n_components} exceeds the narrower view: there are {design.X.shape[1]} features and "
-            f"{design.Y.shape[1]} responses."
+            f"n_components={n_components} exceeds the narrower view: there are {p} features and {q} responses."
         )
+    if len(design.run_labels) < 3:
+        raise DataError(
+            f"{len(design.run_labels)} runs: leaving one out, and another to choose the shrinkage, takes at least 3."
+        )
+    for label in design.run_labels:
+        n = int(np.sum(design.runs == label))
+        if n < 2 * min_shift:
+            raise UsageError(
+                f"run {label} has {n} volumes: shifts of inference.min_shift={min_shift} volumes or more in both "
+                f"directions take at least {2 * min_shift}."
+            )

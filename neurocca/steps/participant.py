@@ -24,7 +24,7 @@ from neurocca.io.files import sha256
 from neurocca.io.layout import find_recordings
 from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
-from neurocca.steps.assemble import Assembled, assemble, check_n_components
+from neurocca.steps.assemble import Assembled, assemble, check_design
 from neurocca.steps.features import films_store
 from neurocca.steps.progress import progress_bar
 from neurocca.steps.recovery import recovery
@@ -98,22 +98,23 @@ def analyse(recording: Recording, assembled: Assembled, config: Config, *, n_job
     anew on the training runs of every left-out run.
     """
     design, test = assembled.design, config.inference
-    check_n_components(design, config.fit.n_components)
+    min_shift = int(np.ceil(test.min_shift / recording.t_r))
+    check_design(design, config.fit.n_components, min_shift)
     cca = LinearCCACV(
         config.fit.n_components,
         shrinkage_x=config.fit.shrinkage_x,
         shrinkage_y=config.fit.shrinkage_y,
         scale=True,
     )
-    min_shift = int(np.ceil(test.min_shift / recording.t_r))
     seeds = np.random.SeedSequence(test.seed).spawn(2)
-    with progress_bar(len(recording.runs), f"sub-{recording.subject} held-out runs") as done:
+    total = len(recording.runs) + test.n_permutations
+    with progress_bar(total, f"sub-{recording.subject} held-out test") as done:
         held = held_out_test(
             cca, design.X, design.Y, runs=design.runs, min_shift=min_shift, n_permutations=test.n_permutations,
-            rng=np.random.default_rng(seeds[0]), progress=done,
+            rng=np.random.default_rng(seeds[0]), n_jobs=n_jobs, progress=done,
         )  # fmt: skip
     cca.fit(design.X, design.Y, groups=design.runs)
-    with progress_bar(test.n_permutations, f"sub-{recording.subject} permutations") as done:
+    with progress_bar(test.n_permutations, f"sub-{recording.subject} in-sample test") as done:
         sample = permutation_test(
             cca, design.X, design.Y, runs=design.runs, min_shift=min_shift, n_permutations=test.n_permutations,
             rng=np.random.default_rng(seeds[1]), n_jobs=n_jobs, progress=done,

@@ -1,5 +1,7 @@
 """When samples and volumes are, and which of them are kept."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,3 +53,28 @@ def trim(array: NDArray, start: int, end: int) -> NDArray:
     if start + end >= len(array):
         raise ValueError(f"cutting {start} + {end} volumes leaves nothing of a run of {len(array)}.")
     return array[start : len(array) - end]
+
+
+def lagged_correlation(x: NDArray, y: NDArray, lags: Sequence[int]) -> NDArray[np.float64]:
+    """Correlation of two series of one run, one of them delayed.
+
+    Parameters
+    ----------
+    x, y : arrays, shape (n,)
+    lags : sequence of int
+        In samples; at a positive lag y comes after x.
+
+    Returns
+    -------
+    array, shape (len(lags),)
+        Over the samples that overlap.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).standard_normal(50)
+    >>> lagged_correlation(x, np.roll(x, 2), [0, 2]).round(2)
+    array([0.03, 1.  ])
+    """
+    n = len(x)
+    pairs = [(x[max(-lag, 0) : n - max(lag, 0)], y[max(lag, 0) : n - max(-lag, 0)]) for lag in lags]
+    return np.array([np.corrcoef(a, b)[0, 1] for a, b in pairs])

@@ -35,7 +35,7 @@ def test_verdict_and_notes(parcels):
     d = parcels.decomposition
     assert verdict(d) == (
         "Two shared components were found between the film and the brain of sub-01: they hold in runs that were left "
-        "out of the fit (held-out r = 0.57 and 0.24; p = 0.001 and 0.001)."
+        "out of the fit (held-out r = 0.57 and 0.24; p = 0.001 each)."
     )
     notes = verdict_notes(d)
     assert notes[0] == "cca_02 and cca_03 are significant in-sample only: they do not hold in left-out runs."

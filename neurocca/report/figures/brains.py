@@ -41,22 +41,24 @@ def brain_map(image: nibabel.Nifti1Image, *, width: int = 470, height: int = 470
     width, height : int
         Size on the page in pixels.
     """
+    image = nibabel.Nifti1Image(np.nan_to_num(image.get_fdata(dtype=np.float32)), image.affine)
     limit, threshold = map_range(image)
     with house_style(), warnings.catch_warnings():
-        # empty projections and maps that are resampled to the template are no concern of the reader
-        warnings.filterwarnings("ignore", module=r"nilearn\..*")
+        # slices beyond the mask, and maps of zeros, are drawn empty
+        warnings.filterwarnings("ignore", message="empty mask", category=UserWarning)
         fig = Figure(figsize=(width / PX, height / PX), dpi=PX * SCALE, facecolor="white")
         plotting.plot_glass_brain(
             image, figure=fig, axes=(0, 0.74, _RIGHT, 0.26), display_mode="lyrz", cmap=SIGNED_MAP,
             vmin=-limit, vmax=limit, threshold=threshold, plot_abs=False, colorbar=False, symmetric_cbar=True,
         )  # fmt: skip
-        magnitude = nibabel.Nifti1Image(np.abs(image.get_fdata(dtype=np.float32)), image.affine)
+        # opaque from the threshold on; a map of zeros has no such range
+        fading = nibabel.Nifti1Image(np.abs(image.get_fdata(dtype=np.float32)), image.affine) if threshold else None
         for row, cuts in enumerate(_SLICES):
             slices = plotting.plot_stat_map(
                 image, bg_img=_background(), figure=fig, axes=(0, 0.245 * (2 - row), _RIGHT, 0.24), display_mode="z",
-                cut_coords=list(cuts), cmap=SIGNED_MAP, vmin=-limit, vmax=limit, threshold=1e-9, transparency=magnitude,
-                transparency_range=[0, max(threshold, 1e-9)], colorbar=False, annotate=False, black_bg=False,
-                draw_cross=False,
+                cut_coords=list(cuts), cmap=SIGNED_MAP, vmin=-limit, vmax=limit, transparency=fading, threshold=1e-9,
+                transparency_range=[0, threshold] if threshold else None, colorbar=False, annotate=False,
+                black_bg=False, draw_cross=False,
             )  # fmt: skip
             slices.annotate(left_right=False, positions=True, size=10)
         _colour_scale(fig, limit)
@@ -95,9 +97,7 @@ def _colour_scale(fig: Figure, limit: float) -> None:
 def _compact(png: bytes) -> bytes:
     """The same picture with a palette of 256 colours: a third of the size, and no colour visibly different."""
     with Image.open(io.BytesIO(png)) as picture:
-        small = picture.convert("RGB").quantize(
-            256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-        )
+        small = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     small.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from neurocca.report.figures.canvas import BRAIN, FAINT, INK, MUTED, house_style, new_figure, place, to_svg
@@ -48,6 +49,7 @@ def null_histogram(
         ax.axvline(limit, color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
         ax.axvline(observed, color=BRAIN, linewidth=2.2)
         _label_above(ax, observed, f"observed {number(observed)}")
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.yaxis.set_visible(False)
         ax.spines["left"].set_visible(False)
         ax.set_xlabel(label)

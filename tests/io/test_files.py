@@ -1,0 +1,61 @@
+import os
+
+import pytest
+
+from neurocca.errors import OutputError
+from neurocca.io.files import sha256, staged, write_text
+
+
+def test_files_appear_together_at_the_end(tmp_path):
+    out = tmp_path / "a" / "out"
+    with staged(out) as folder:
+        write_text(folder / "sub" / "x.txt", "x")
+        assert not (out / "sub").exists()
+    assert (out / "sub" / "x.txt").read_text() == "x"
+    assert [p.name for p in out.iterdir()] == ["sub"]
+
+
+def test_a_failure_leaves_nothing_behind_and_keeps_what_was(tmp_path):
+    with pytest.raises(RuntimeError), staged(tmp_path / "new" / "out") as folder:
+        write_text(folder / "x.txt", "x")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    write_text(tmp_path / "out" / "x.txt", "old")
+    with pytest.raises(RuntimeError), staged(tmp_path / "out") as folder:
+        write_text(folder / "x.txt", "new")
+        raise RuntimeError
+    assert (tmp_path / "out" / "x.txt").read_text() == "old"
+
+
+def test_a_link_into_an_annex_is_replaced_and_its_content_left_alone(tmp_path):
+    content = tmp_path / "annex" / "object"
+    content.parent.mkdir()
+    content.write_text("annexed")
+    content.chmod(0o444)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x.txt").symlink_to(content)
+    with staged(tmp_path / "out") as folder:
+        write_text(folder / "x.txt", "new")
+    assert content.read_text() == "annexed"
+    assert (tmp_path / "out" / "x.txt").read_text() == "new"
+    assert not (tmp_path / "out" / "x.txt").is_symlink()
+
+
+def test_permissions_follow_the_umask(tmp_path):
+    old = os.umask(0o027)
+    try:
+        write_text(tmp_path / "x.txt", "x")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "x.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_an_unwritable_destination_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file/out: cannot be written"), staged(tmp_path / "file" / "out"):
+        pass
+
+
+def test_digest(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert sha256(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

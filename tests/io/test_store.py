@@ -1,0 +1,71 @@
+import h5py
+import numpy as np
+import pytest
+
+from neurocca import FeatureSeries
+from neurocca.errors import DataError, NoInputError, OutputError
+from neurocca.io.store import FeatureStore, write_store
+
+
+def spaces(rng: np.random.Generator) -> dict:
+    def series(n: int) -> FeatureSeries:
+        return FeatureSeries(rng.standard_normal((n, 2)), np.arange(n) / 25, ("Ängste", "b/c"))
+
+    return {"lowlevel": {run: series(5 + i) for i, run in enumerate(["1", "2", "10"])}, "audio": {"1": series(4)}}
+
+
+def test_what_is_written_is_read(tmp_path, rng):
+    written = spaces(rng)
+    write_store(tmp_path / "sub" / "f.h5", written, {"source": "a film"})
+    with FeatureStore(tmp_path / "sub" / "f.h5") as store:
+        assert store.spaces == ["audio", "lowlevel"]
+        assert store.runs("lowlevel") == ["1", "2", "10"]
+        assert store.provenance == {"source": "a film"}
+        series = store.read("lowlevel", "10")
+    np.testing.assert_array_equal(series.data, written["lowlevel"]["10"].data)
+    assert series.names == ("Ängste", "b/c")
+
+
+def test_equal_content_gives_equal_bytes_and_plain_h5py_reads_it(tmp_path, rng):
+    written = spaces(rng)
+    for name in ("a.h5", "b.h5"):
+        write_store(tmp_path / name, written, {"x": 1, "a": 2})
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["lowlevel/run-2/data"].shape == (6, 2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h5", "b.h5"]
+
+
+def test_broken_files_are_named(tmp_path, rng):
+    path = tmp_path / "f.h5"
+    write_store(path, spaces(rng), {})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"f\.h5: not a readable HDF5 file"):
+        FeatureStore(path)
+    with pytest.raises(NoInputError, match="no such file"):
+        FeatureStore(tmp_path / "absent.h5")
+    with h5py.File(tmp_path / "other.h5", "w"):
+        pass
+    with pytest.raises(DataError, match="not a neurocca feature store 1"):
+        FeatureStore(tmp_path / "other.h5")
+
+
+def test_nan_is_refused_by_name(tmp_path):
+    series = FeatureSeries(np.array([[1.0, np.nan], [2.0, 1.0]]), np.arange(2.0), ("good", "bad"))
+    write_store(tmp_path / "f.h5", {"film": {"1": series}}, {})
+    with FeatureStore(tmp_path / "f.h5") as store, pytest.raises(DataError, match="run 1 holds NaN.* in: bad"):
+        store.read("film", "1")
+
+
+def test_a_failed_write_leaves_the_old_store_and_nothing_else(tmp_path, rng):
+    path = tmp_path / "f.h5"
+    write_store(path, spaces(rng), {})
+    before = path.read_bytes()
+    broken = {"film": {"1": FeatureSeries(np.array([["a"]]), np.arange(1.0), ("x",))}}
+    with pytest.raises(TypeError):
+        write_store(path, broken, {})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["f.h5"]
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_store(path / "beneath" / "a_file.h5", spaces(rng), {})

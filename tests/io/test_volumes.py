@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+from nibabel.nifti1 import Nifti1Image
+
+from neurocca.errors import DataError, NoInputError
+from neurocca.io import volumes
+
+AFFINE = np.array([[-5.0, 0, 0, 50], [0, 5, 0, -60], [0, 0, 5, -40], [0, 0, 0, 1]])
+SHAPE = (30, 32, 28)
+
+
+def _image(data, affine=AFFINE, t_r=2.0, unit="sec"):
+    image = Nifti1Image(np.asarray(data, dtype=np.float32), affine)
+    image.header.set_xyzt_units("mm", unit)
+    if data.ndim == 4:
+        image.header.set_zooms((5, 5, 5, t_r))
+    return image
+
+
+@pytest.fixture
+def ball():
+    centre = np.array(SHAPE)[:, None, None, None] / 2
+    return (np.square(np.indices(SHAPE) - centre).sum(axis=0)) < 11**2
+
+
+@pytest.fixture
+def runs(tmp_path, ball):
+    """Two runs of a bright ball in a noisy background, with another useless voxel in each."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for run in range(2):
+        data = rng.normal(0, 5, (*SHAPE, 6)) + 1000 * ball[..., None] + 20
+        data[15, 16, 14 + run] = 1000.0 if run == 0 else np.nan
+        paths.append(volumes.save_image(_image(data), tmp_path / f"run-{run}_bold.nii.gz"))
+    return paths
+
+
+def test_header(tmp_path, runs):
+    assert volumes.n_volumes(runs[0]) == 6
+    assert volumes.repetition_time(runs[0]) == 2.0
+    data = np.ones((2, 2, 2, 3))
+    for t_r, unit, expected in [(800, "msec", 0.8), (0.72, "sec", 0.72), (0, "sec", None), (1.5, "unknown", 1.5)]:
+        path = volumes.save_image(_image(data, t_r=t_r, unit=unit), tmp_path / "x.nii")
+        assert volumes.repetition_time(path) == expected
+
+
+def test_shared_mask_is_the_brain_without_what_is_constant_or_not_finite_in_any_run(runs, ball):
+    mask = np.asarray(volumes.shared_mask(runs).dataobj) > 0
+    assert not mask[15, 16, 14]
+    assert not mask[15, 16, 15]
+    assert (mask & ~ball).sum() == 0
+    assert mask.sum() > 0.95 * ball.sum()
+
+
+def test_shared_mask_of_masked_images_is_all_that_varies(tmp_path, ball):
+    rng = np.random.default_rng(1)
+    small = ball & (np.indices(SHAPE)[0] < 16)
+    # intensity falls smoothly, so that a histogram rule would cut somewhere inside
+    data = small[..., None] * (np.linspace(1, 1000, SHAPE[1])[None, :, None, None] + rng.normal(0, 1, (*SHAPE, 4)))
+    path = volumes.save_image(_image(data), tmp_path / "masked.nii.gz")
+    np.testing.assert_array_equal(np.asarray(volumes.shared_mask([path]).dataobj), small)
+
+
+def test_volumes_to_rows_and_back(runs):
+    mask = volumes.shared_mask(runs)
+    inside = np.asarray(mask.dataobj) > 0
+    rows = volumes.read_volumes(runs[0], mask)
+    assert rows.shape == (6, inside.sum())
+    assert rows.dtype == np.float32
+    import nibabel as nib
+
+    np.testing.assert_array_equal(rows, nib.load(runs[0]).get_fdata(dtype=np.float32)[inside].T)
+    image = volumes.unmask(rows, mask)
+    assert image.shape == (*SHAPE, 6)
+    np.testing.assert_array_equal(np.asarray(image.dataobj)[inside].T, rows)
+    assert not np.asarray(image.dataobj)[~inside].any()
+
+
+def test_scale_factors_of_integer_images_are_applied(tmp_path, ball):
+    image = Nifti1Image((ball[..., None] * np.arange(1, 4)).astype(np.int16), AFFINE)
+    image.header.set_slope_inter(0.5, 3)
+    image.to_filename(tmp_path / "scaled.nii.gz")
+    mask = Nifti1Image(ball.astype(np.uint8), AFFINE)
+    rows = volumes.read_volumes(tmp_path / "scaled.nii.gz", mask)
+    np.testing.assert_allclose(rows, np.broadcast_to([[3.5], [4.0], [4.5]], rows.shape))
+
+
+def test_mask_is_brought_to_another_grid(tmp_path, ball, runs):
+    fine = AFFINE.copy()
+    fine[:3, :3] /= 2
+    fine[:3, 3] -= np.diag(AFFINE)[:3] / 4  # both grids cover the same space
+    doubled = ball.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    path = volumes.save_image(_image(doubled.astype(float), fine), tmp_path / "mask.nii.gz")
+    moved = volumes.read_mask(path, grid_of=runs[0])
+    assert moved.shape == SHAPE
+    np.testing.assert_array_equal(np.asarray(moved.dataobj), ball)
+    assert volumes.read_mask(path).shape == doubled.shape
+
+
+def test_refusals_name_the_file(tmp_path, runs, ball):
+    mask = Nifti1Image(ball.astype(np.uint8), AFFINE)
+    empty = volumes.save_image(_image(np.zeros(SHAPE)), tmp_path / "empty.nii.gz")
+    other = volumes.save_image(_image(np.ones((5, 5, 5, 2))), tmp_path / "other.nii.gz")
+    shifted = volumes.save_image(_image(np.ones((*SHAPE, 2)), AFFINE + np.eye(4, k=3)), tmp_path / "shifted.nii.gz")
+    for call, message in [
+        (lambda: volumes.read_mask(empty), r"mask .*empty\.nii\.gz: no voxel is inside"),
+        (lambda: volumes.read_mask(runs[0]), r"run-0_bold\.nii\.gz: has shape .* but 3 dimensions"),
+        (lambda: volumes.read_volumes(empty, mask), r"empty\.nii\.gz: has shape .* but 4 dimensions"),
+        (lambda: volumes.read_volumes(other, mask), r"other\.nii\.gz: its voxel grid"),
+        (lambda: volumes.read_volumes(shifted, mask), r"shifted\.nii\.gz: its voxel grid"),
+        (lambda: volumes.shared_mask([runs[0], other]), r"other\.nii\.gz: its voxel grid"),
+        (lambda: volumes.shared_mask([shifted]), r"shifted\.nii\.gz: no voxel is finite and varies"),
+        (lambda: volumes.read_volumes(runs[1], mask), r"run-1_bold\.nii\.gz: 1 voxels inside the mask"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            call()
+
+
+def test_broken_files(tmp_path, runs, ball):
+    mask = Nifti1Image(ball.astype(np.uint8), AFFINE)
+    content = runs[0].read_bytes()
+    broken = tmp_path / "broken.nii.gz"
+    for damage in (content[: len(content) // 2], content[:100], b"", b"not an image", content[:5000] + content[6000:]):
+        broken.write_bytes(damage)
+        with pytest.raises(DataError, match=r"image .*broken\.nii\.gz: cannot be read") as caught:
+            volumes.read_volumes(broken, mask)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(NoInputError, match=r"absent\.nii: no such file"):
+        volumes.n_volumes(tmp_path / "absent.nii")
+    (tmp_path / "annexed.nii.gz").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(NoInputError, match="datalad get"):
+        volumes.n_volumes(tmp_path / "annexed.nii.gz")
+
+
+def test_writing_is_byte_stable(tmp_path):
+    image = _image(np.random.default_rng(2).normal(size=(4, 4, 4, 3)))
+    a, b = (volumes.save_image(image, tmp_path / folder / "map.nii.gz") for folder in ("a", "b"))
+    assert a.read_bytes() == b.read_bytes()
+    assert a.read_bytes()[4:8] == bytes(4), "the gzip header holds a time"
+    assert [p.name for p in a.parent.iterdir()] == ["map.nii.gz"]
+
+
+def test_integers_are_rounded_and_must_fit(tmp_path):
+    import nibabel as nib
+
+    path = volumes.save_image(_image(np.full((2, 2, 2), 2.6)), tmp_path / "i.nii.gz", np.int16)
+    assert nib.load(path).get_data_dtype() == np.int16
+    assert (nib.load(path).get_fdata() == 3).all()
+    with pytest.raises(ValueError, match="do not fit into int16"):
+        volumes.save_image(_image(np.full((2, 2, 2), 4e4)), tmp_path / "i.nii.gz", np.int16)

@@ -1,0 +1,222 @@
+"""The real command on real files: what it writes, and what it says when the input is wrong."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from neurocca.cli import main
+
+
+def run(dataset: Path, *extra: str, out: str = "out", labels: tuple[str, ...] = ("01",)) -> list[str]:
+    return [
+        *(str(dataset / "dataset"), str(dataset / out), "participant", "--features", str(dataset / "features.h5")),
+        *("--participant-label", *labels, "--config-file", str(dataset / "config.toml"), *extra),
+    ]
+
+
+def fails(capsys: pytest.CaptureFixture, arguments: list[str], code: int, message: str, *absent: Path) -> None:
+    """The command ends with one line and the exit code, and writes nothing."""
+    assert main(arguments) == code
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1, error
+    assert re.search(message, error[0]), error[0]
+    for path in absent:
+        assert not path.exists()
+
+
+def csv(dataset: Path, run: int, subject: str = "01") -> Path:
+    return dataset / "dataset" / f"sub-{subject}" / "func" / f"sub-{subject}_task-film_run-{run}_bold.csv"
+
+
+def test_from_tables_to_report(parcel_dataset, capsys):
+    assert main(run(parcel_dataset, labels=("sub-01", "02"))) == 0
+    out = parcel_dataset / "out"
+    printed = capsys.readouterr().out
+    for subject in ("01", "02"):
+        assert str(out / f"sub-{subject}.html") in printed
+        func = out / f"sub-{subject}" / "func"
+        decomposition = json.loads((func / f"sub-{subject}_task-film_desc-cca_decomposition.json").read_text())
+        first = decomposition["Components"][0]
+        assert first["PValueHeldOut"] == 0.01
+        assert first["HeldOutCorrelation"] > 0.6
+        loadings = pd.read_csv(func / f"sub-{subject}_task-film_desc-cca_loadings.tsv", sep="\t")
+        assert set(loadings.reindex(loadings["cca_00"].abs().nlargest(1).index)["parcel"]) <= {"p0", "p1"}
+        null = pd.read_csv(func / f"sub-{subject}_task-film_desc-ccaHeldOut_permutations.tsv", sep="\t")
+        assert len(null) == 100
+        assert null["cca_00"][0] == pytest.approx(first["HeldOutCorrelation"], abs=1e-5)
+        assert (out / f"sub-{subject}.html").read_text().lower().startswith("<!doctype html>")
+    assert not [p for p in out.rglob("*") if p.name.startswith(".tmp")]
+    assert not (parcel_dataset / "work").exists()
+
+
+def test_the_same_command_gives_the_same_bytes(parcel_dataset, monkeypatch):
+    for folder in ("a", "b"):
+        (parcel_dataset / folder).mkdir()
+        monkeypatch.chdir(parcel_dataset / folder)
+        jobs = "1" if folder == "a" else "2"
+        command = ["../dataset", "out", "participant", "--features", "../features.h5", "--config-file", "../config.toml"]
+        assert main([*command, "--n-jobs", jobs]) == 0
+    first, second = (
+        {p.relative_to(parcel_dataset / f): p.read_bytes() for p in (parcel_dataset / f).rglob("*") if p.is_file()}
+        for f in ("a", "b")
+    )
+    assert first.keys() == second.keys()
+    different = [
+        path
+        for path in first
+        if first[path].replace(b"--n-jobs 1", b"") != second[path].replace(b"--n-jobs 2", b"")
+    ]
+    assert different == []
+
+
+def test_reports_can_be_made_again_alone(parcel_dataset, capsys):
+    assert main(run(parcel_dataset)) == 0
+    page = parcel_dataset / "out" / "sub-01.html"
+    before = page.read_bytes()
+    page.unlink()
+    assert main(["report", str(parcel_dataset / "out")]) == 0
+    assert page.read_bytes() == before
+    fails(capsys, ["report", str(parcel_dataset / "dataset")], 66, "no neurocca results")
+
+
+def test_the_command_line_wins_over_the_file(parcel_dataset):
+    assert main(run(parcel_dataset, "--n_components", "1", "--n-permutations", "19", "--random-seed", "5")) == 0
+    config = (parcel_dataset / "out" / "logs" / "sub-01_task-film_config.toml").read_text()
+    assert "n_components = 1" in config
+    assert "n_permutations = 19" in config
+    assert "seed = 5" in config
+    assert main(["participant"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["absent", "out", "participant"], 66, "absent: no such directory"),
+        (["empty", "out", "participant"], 66, "empty: the directory is empty"),
+        (["dataset", "out", "session"], 17, "analysis level 'session' is none of participant"),
+        (["dataset", "out", "participant", "--participant-label", "77"], 18, "no participant '77'; .* 01, 02"),
+        (["dataset", "dataset", "participant"], 64, "output directory is the input directory .*derivatives/neurocca"),
+        (["dataset", "out", "participant", "-w", "dataset/work"], 64, "working directory .* lies in the input"),
+        (["dataset", "out", "participant", "--features", "absent.h5"], 66, r"absent\.h5: no such file"),
+        (["dataset", "out", "participant"], 66, "no --features given, and no events.tsv names a film"),
+        (["dataset", "out", "participant", "--n-components", "many"], 64, "invalid int value"),
+        (["dataset", "out", "participant", "--n-jobs", "0"], 64, "--n-jobs 0"),
+        (["dataset", "out"], 64, "analysis_level"),
+        (["dataset", "out", "participant", "--config-file", "absent.toml"], 66, "no such file"),
+        (["features", "absent", "-o", "f.h5"], 66, "absent: no such file or directory"),
+        (["features", "dataset", "-o", "f.h5"], 66, "holds neither annotation/visual"),
+        (["features", "features.h5"], 64, "-o/--output"),
+    ],
+)
+def test_wrong_calls(parcel_dataset, monkeypatch, capsys, arguments, code, message):
+    monkeypatch.chdir(parcel_dataset)
+    (parcel_dataset / "empty").mkdir()
+    if "--config-file" not in arguments and "participant" in arguments:
+        arguments = [*arguments, "--config-file", "config.toml"]
+    fails(capsys, arguments, code, message, parcel_dataset / "out", parcel_dataset / "f.h5", parcel_dataset / "work")
+
+
+def test_wrong_configurations(parcel_dataset, capsys):
+    out, config = parcel_dataset / "out", parcel_dataset / "config.toml"
+    good = config.read_text()
+    for text, code, message in (
+        ("[fitt]\n", 64, r"config\.toml: unknown key 'fitt'; the nearest valid one is 'fit'"),
+        (good + "n_permutation = 3\n", 64, "'inference.n_permutation'.*'inference.n_permutations'"),
+        ("[fit\n", 65, "not valid TOML"),
+        (good.replace("n_components = 2", "n_components = 7"), 64, "n_components=7 .* 6 features and 6 responses"),
+        (good.replace("[align]\n", '[align]\nspaces = ["cnn"]\n'), 64, "no space 'cnn'; there are film"),
+        (good + "min_shift = 95.0\n", 64, "run 1 has 90 volumes: shifts of inference.min_shift=48 volumes .* at least 96"),
+        (good.replace("t_r = 2.0", ""), 64, r"set align\.t_r"),
+        (good.replace("[align]\n", "[align]\ntrim = [50, 50]\n"), 65, "run 1: .* leaves nothing of a run of 90"),
+    ):
+        config.write_text(text)
+        fails(capsys, run(parcel_dataset), code, message, out)
+
+
+def test_runs_and_features_must_go_together(parcel_dataset, capsys):
+    out, last = parcel_dataset / "out", csv(parcel_dataset, 3)
+    content = last.read_text()
+    last.unlink()
+    fails(capsys, run(parcel_dataset), 65, "sub-01 has no BOLD for run 3, for which .*features.h5 has", out)
+    last.write_text(content)
+    csv(parcel_dataset, 4).write_text(content)
+    fails(capsys, run(parcel_dataset), 65, "no features for run 4 of sub-01 .it has runs 1, 2, 3.", out)
+    csv(parcel_dataset, 4).unlink()
+    last.write_text("".join(content.splitlines(keepends=True)[:61]))
+    fails(capsys, run(parcel_dataset), 65, r"run 3: features end at 180\.0 s, but .* end at 120\.0 s", out)
+    last.write_text(content + "".join(content.splitlines(keepends=True)[1:21]))
+    fails(capsys, run(parcel_dataset), 65, r"run 3: features end at 180\.0 s, but .* end at 220\.0 s", out)
+
+
+def test_two_runs_are_too_few(parcel_dataset, capsys):
+    for subject in ("01", "02"):
+        csv(parcel_dataset, 3, subject).unlink()
+    with h5py.File(parcel_dataset / "features.h5", "r+") as file:
+        del file["film/run-3"]
+    fails(capsys, run(parcel_dataset), 65, "2 runs: .* at least 3", parcel_dataset / "out")
+
+
+def test_damaged_files_are_named(parcel_dataset, capsys):
+    out, path = parcel_dataset / "out", csv(parcel_dataset, 2)
+    good = pd.read_csv(path)
+    path.write_text(path.read_text().rsplit(",", 2)[0])
+    fails(capsys, run(parcel_dataset), 65, r"run-2_bold\.csv: truncated: line 91 has 4 values, expected 6", out)
+    good.assign(p3=np.nan).to_csv(path, index=False)
+    fails(capsys, run(parcel_dataset), 65, r"run-2_bold\.csv: parcel 'p3' is NaN or infinite on line 2", out)
+    good.drop(columns="p3").to_csv(path, index=False)
+    fails(capsys, run(parcel_dataset), 65, r"run-2_bold\.csv: its 5 parcels are not the 6 of run 1", out)
+    good.to_csv(path, index=False)
+    store = parcel_dataset / "features.h5"
+    with h5py.File(store, "r+") as file:
+        file["film/run-2/data"][3, 1] = np.nan
+    fails(capsys, run(parcel_dataset), 65, "run 2 holds NaN or infinity in: motion", out)
+    store.write_bytes(store.read_bytes()[:-900])
+    fails(capsys, run(parcel_dataset), 65, r"features\.h5: not a readable HDF5 file", out)
+
+
+def test_results_that_exist_survive_a_failing_run(parcel_dataset, capsys):
+    assert main(run(parcel_dataset)) == 0
+    before = {p: p.read_bytes() for p in (parcel_dataset / "out").rglob("*") if p.is_file()}
+    csv(parcel_dataset, 2).write_text("p0\n")
+    capsys.readouterr()
+    fails(capsys, run(parcel_dataset), 65, "no volumes")
+    assert {p: p.read_bytes() for p in (parcel_dataset / "out").rglob("*") if p.is_file()} == before
+
+
+def test_constant_columns_are_left_out_with_a_warning(parcel_dataset, capfd):
+    for n in (1, 2, 3):
+        table = pd.read_csv(csv(parcel_dataset, n))
+        table.assign(p4=0.1 if n == 2 else table["p4"]).to_csv(csv(parcel_dataset, n), index=False)
+    assert main(run(parcel_dataset)) == 0
+    assert "1 constant responses were left out: p4" in capfd.readouterr().err
+    page = (parcel_dataset / "out" / "sub-01.html").read_text()
+    assert "1 constant responses were left out: p4" in page
+
+
+def test_help_and_version_are_quick_to_import():
+    """Heavy libraries are loaded when they are needed, not for --help."""
+    code = (
+        "import sys; from neurocca.cli import main\n"
+        "try: main(['--version'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'nilearn', 'sklearn', 'pandas', 'matplotlib', 'bids', 'datalad') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    version, loaded = done.stdout.strip().splitlines()
+    assert version.startswith("neurocca ")
+    assert loaded == "[]"
+
+
+def test_an_interrupt_is_not_a_traceback(monkeypatch, capsys):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("neurocca.cli._bids_app", interrupted)
+    fails(capsys, ["a", "b", "participant"], 130, "interrupted")

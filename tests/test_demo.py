@@ -1,0 +1,213 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from nibabel.nifti1 import Nifti1Image
+
+from neurocca.demo import bold, make_dataset, recovery
+from neurocca.demo.bold import MOTION_NAMES, autocorrelated, standard_head
+from neurocca.demo.film import FPS, SCENE_SECONDS, Film, sound_track
+from neurocca.errors import OutputError
+from neurocca.io.movie import film_features, probe
+
+N_VOLUMES, T_R = 30, 2.0
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    return make_dataset(tmp_path_factory.mktemp("demo") / "data", n_subjects=1, n_runs=2, n_volumes=N_VOLUMES)
+
+
+def _table(path):
+    return pd.read_csv(path, sep="\t")
+
+
+def _truth(demo):
+    stem = f"{demo}/derivatives/truth/sub-01/func/sub-01_task-movie_desc-truth"
+    return nib.load(f"{stem}_components.nii.gz"), _table(f"{stem}_mixing.tsv")
+
+
+def _bold(demo, run):
+    return nib.load(demo / f"sub-01/func/sub-01_task-movie_run-{run}_bold.nii.gz")
+
+
+def _files(root):
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("part", ["", "derivatives/motion", "derivatives/truth"])
+def test_is_valid_bids(demo, part):
+    validator = shutil.which("bids-validator-deno", path=Path(sys.executable).parent)
+    if validator is None:
+        pytest.skip("bids-validator-deno is not installed")
+    child = subprocess.run([validator, demo / part, "--format", "json"], capture_output=True, text=True, check=False)
+    issues = json.loads(child.stdout)["issues"]["issues"]
+    assert [issue for issue in issues if issue["severity"] == "error"] == []
+    assert child.returncode == 0
+
+
+def test_says_that_it_is_simulated(demo):
+    for part in ("", "derivatives/motion/", "derivatives/truth/"):
+        description = json.loads((demo / f"{part}dataset_description.json").read_text())
+        assert description["Simulated"] is True
+    assert "Simulated data" in (demo / "README.md").read_text()
+
+
+def test_files_agree_with_each_other(demo):
+    assert _table(demo / "participants.tsv")["participant_id"].tolist() == ["sub-01"]
+    for run in (1, 2):
+        image = _bold(demo, run)
+        assert image.shape[3] == N_VOLUMES
+        assert image.get_data_dtype() == np.int16
+        assert image.header.get_zooms()[3] == T_R
+        events = _table(demo / f"sub-01/func/sub-01_task-movie_run-{run}_events.tsv").iloc[0]
+        film = probe(demo / "stimuli" / events["stim_file"])
+        assert events["onset"] == 0
+        assert film.duration == events["duration"] == N_VOLUMES * T_R
+        assert film.has_audio
+        folder = demo / "derivatives/motion/sub-01/func"
+        motion = _table(folder / f"sub-01_task-movie_run-{run}_desc-confounds_timeseries.tsv")
+        assert tuple(motion) == MOTION_NAMES
+        assert len(motion) == N_VOLUMES
+        assert motion.filter(like="trans").abs().max().max() > 10 * motion.filter(like="rot").abs().max().max()
+
+
+def test_the_same_seed_makes_the_same_bytes_and_another_one_does_not(demo, tmp_path):
+    size = {"n_subjects": 1, "n_runs": 2, "n_volumes": N_VOLUMES}
+    assert _files(make_dataset(tmp_path / "again", **size)) == _files(demo)
+    size["n_runs"] = 1
+    steps = []
+    other = _files(make_dataset(tmp_path / "other", **size, seed=1, progress=steps.append))
+    assert steps == [1, 1]
+    for name, content in other.items():
+        if name.endswith((".mp4", ".nii.gz", "timeseries.tsv")):
+            assert content != (demo / name).read_bytes(), name
+
+
+def test_truth_is_the_response_to_the_film_as_it_is_on_disk(demo):
+    """An independent way: nilearn's own convolution of the features, at an oversampling of its choice."""
+    from nilearn.glm.first_level import compute_regressor
+
+    _, mixing = _truth(demo)
+    middles = (np.arange(N_VOLUMES) + 0.5) * T_R
+    expected = []
+    for run in (1, 2):
+        series = film_features(demo / f"stimuli/demo_run-{run}.mp4", 5.0)
+        courses = (np.log(series["audio"].data[:, 0] + 1e-4), series["lowlevel"].data[:, 4])
+        times = series["audio"].times
+        events = [(times, np.full(len(times), 0.2), course - course.mean()) for course in courses]
+        expected.append(np.hstack([compute_regressor(e, "glover", middles, oversampling=50)[0] for e in events]))
+    expected = np.concatenate(expected)
+    assert len(mixing) == 2 * N_VOLUMES
+    for column, course in zip(mixing.to_numpy().T, expected.T, strict=True):
+        assert np.corrcoef(column, course)[0, 1] > 0.999
+    np.testing.assert_allclose(mixing.mean(), 0, atol=1e-5)
+    np.testing.assert_allclose(mixing.std(ddof=0), 1, atol=1e-5)
+
+
+def test_without_noise_bold_is_baseline_times_planted_percent(monkeypatch):
+    monkeypatch.setattr(bold, "ONGOING", np.zeros(2))
+    monkeypatch.setattr(bold, "NOISE_SD", 0.0)
+    monkeypatch.setattr(bold, "_drift", lambda shape, n, rng: np.zeros((*shape, n)))
+    head, rng = standard_head(), np.random.default_rng(5)
+    maps, courses = bold.planted_maps(head, rng), rng.normal(size=(12, 2))
+    still = np.zeros((12, 6))
+    data = bold.simulate_run(head, maps, courses, bold.motion_leak(head, rng), still, rng)
+    percent = 100 * (data[head.inside] / head.baseline[head.inside][:, None] - 1)
+    np.testing.assert_allclose(percent, maps[head.inside] @ courses.T, atol=1e-9)
+    assert data[~head.inside].mean() < 0.02 * data[head.inside].mean()
+
+
+def test_planted_responses_are_in_the_bold_on_disk(demo):
+    """Regressing BOLD on the planted time courses gives each map with a gain near one, and not the other's."""
+    maps, mixing = _truth(demo)
+    head = standard_head()
+    np.testing.assert_allclose(maps.affine, _bold(demo, 1).affine)
+    planted = maps.get_fdata()[head.inside]
+    percent = []
+    for run in (1, 2):
+        data = _bold(demo, run).get_fdata()[head.inside]
+        percent.append(100 * (data / data.mean(axis=1, keepdims=True) - 1))
+    trend = np.kron(np.eye(2), np.vander(np.linspace(-1, 1, N_VOLUMES), 4))
+    design = np.column_stack([mixing, trend])
+    betas = np.linalg.lstsq(design, np.concatenate(percent, axis=1).T, rcond=None)[0][:2]
+    gains = np.linalg.lstsq(planted, betas.T, rcond=None)[0]
+    assert np.abs(gains - np.eye(2)).max() < 0.5
+    assert 1.0 < planted.max() < 2.5
+
+
+def test_planted_areas_are_where_they_should_be(demo):
+    maps, _ = _truth(demo)
+    data = maps.get_fdata()
+    coordinates = standard_head().coordinates
+    for component, centres in enumerate([[(-54, -20, 6), (54, -20, 6)], [(0, -88, 2), (-44, -68, 4), (44, -68, 4)]]):
+        strong = coordinates[data[..., component] > 0.5 * data[..., component].max()]
+        nearest = np.linalg.norm(strong[:, None] - np.array(centres), axis=2)
+        assert nearest.min(axis=1).max() < 30
+        assert nearest.min(axis=0).max() < 12
+
+
+def test_film_has_scenes_and_cuts():
+    film = Film(60.0, np.random.default_rng(0))
+    starts = np.array([scene.start for scene in film.scenes])
+    lengths = np.diff(starts)
+    assert lengths.min() >= SCENE_SECONDS[0] - 0.1
+    assert lengths.max() <= SCENE_SECONDS[1] + 0.1
+    frames = np.array([film.frame(k / FPS) for k in range(600)], dtype=float)
+    change = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
+    cuts = np.round(starts[1:] * FPS).astype(int) - 1
+    assert np.median(change[cuts]) > 5 * np.median(change)
+    assert (change > 0).all(), "something always moves"
+
+
+def test_sound_is_independent_of_the_pictures_and_never_clips_much():
+    audio = sound_track(30.0, np.random.default_rng(1))
+    assert audio.shape == (30 * 16000, 2)
+    assert (np.abs(audio) >= 1).mean() < 0.01
+    assert audio.std() > 0.01
+
+
+def test_autocorrelated_noise_has_unit_variance_from_its_first_sample_on():
+    noise = autocorrelated((20000, 6), 0.6, np.random.default_rng(2))
+    np.testing.assert_allclose(noise.std(axis=0), 1, atol=0.03)
+    assert np.mean(noise[:, 3] * noise[:, 4]) == pytest.approx(0.6, abs=0.03)
+
+
+def test_recovery_is_perfect_for_the_truth_in_any_order_sign_and_scale(demo):
+    maps, mixing = _truth(demo)
+    keep = np.arange(5, 50)
+    data = maps.get_fdata()
+    noise = np.random.default_rng(3).normal(size=(*data.shape[:3], 1))
+    shuffled = Nifti1Image(np.concatenate([noise, -2 * data[..., [1]], data[..., [0]]], axis=3), maps.affine)
+    T = mixing.to_numpy()[keep]
+    variates = np.column_stack([np.random.default_rng(4).normal(size=len(keep)), 3 * T[:, 1], -T[:, 0]])
+    table = recovery(shuffled, variates, maps, mixing, keep)
+    assert table["name"].tolist() == ["truth_00", "truth_01"]
+    assert table["component"].tolist() == [2, 1]
+    np.testing.assert_allclose(table[["map_r", "time_r"]], 1, atol=1e-6)
+
+
+def test_recovery_with_too_few_components_and_wrong_sizes(demo):
+    maps, mixing = _truth(demo)
+    one = Nifti1Image(maps.get_fdata()[..., [1]], maps.affine)
+    rows = np.arange(len(mixing))
+    table = recovery(one, mixing.to_numpy()[:, [1]], maps, mixing, rows)
+    assert table["component"].tolist() == [-1, 0]
+    assert table.loc[0, ["map_r", "time_r"]].isna().all()
+    with pytest.raises(ValueError, match="60 rows of variates, but 59 rows"):
+        recovery(maps, mixing, maps, mixing, rows[:-1])
+    with pytest.raises(ValueError, match="1 recovered and 2 planted maps do not go with 2 and 2"):
+        recovery(one, mixing, maps, mixing, rows)
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(OutputError, match="is not an empty folder"):
+        make_dataset(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
