@@ -131,15 +131,18 @@ def _demo(arguments: list[str]) -> None:
     _add_options(parser)
     args = parser.parse_args(arguments)
     _start_logging(args.verbose)
-    from neurocca.demo import make_dataset
+    from neurocca.demo.dataset import N_RUNS, N_SUBJECTS, make_dataset
     from neurocca.steps.progress import progress_bar
 
     args.bids_dir, args.output_dir = args.directory / "dataset", args.directory / "derivatives"
     args.work_dir = args.directory / "work"
     args.participant_label, args.task_id, args.features = [], None, None
-    print(f"Making a film and simulated BOLD in {args.bids_dir}")
-    with progress_bar(0, "demo dataset") as done:
-        make_dataset(args.bids_dir, progress=done)
+    if (args.bids_dir / "dataset_description.json").is_file():
+        print(f"Using the film and simulated BOLD in {args.bids_dir}")
+    else:
+        print(f"Making a film and simulated BOLD in {args.bids_dir}")
+        with progress_bar(N_RUNS * (1 + N_SUBJECTS), "demo dataset") as done:
+            make_dataset(args.bids_dir, progress=done)
     command = ["neurocca", str(args.bids_dir), str(args.output_dir), "participant", "-w", str(args.work_dir)]
     print(f"Running: {' '.join(command)}")
     _run_participants(args, _config(args), command)

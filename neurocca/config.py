@@ -84,8 +84,8 @@ class FitConfig:
     """
 
     n_components: int = 5
-    shrinkage_x: tuple[float, ...] = (0.01, 0.1, 0.3, 0.6, 0.9)
-    shrinkage_y: tuple[float, ...] = (0.01, 0.1, 0.3, 0.6, 0.9)
+    shrinkage_x: tuple[float, ...] = (0.01, 0.1, 0.3, 0.6, 0.9, 1.0)
+    shrinkage_y: tuple[float, ...] = (0.01, 0.1, 0.3, 0.6, 0.9, 1.0)
 
     def __post_init__(self) -> None:
         _check(self.n_components >= 1, f"fit.n_components={self.n_components} must be at least 1.")

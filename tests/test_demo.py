@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from nibabel.nifti1 import Nifti1Image
 
-from neurocca.demo import bold, make_dataset, recovery
+from neurocca.demo import bold, make_dataset
 from neurocca.demo.bold import MOTION_NAMES, autocorrelated, standard_head
 from neurocca.demo.film import FPS, SCENE_SECONDS, Film, sound_track
 from neurocca.errors import OutputError
@@ -177,33 +177,6 @@ def test_autocorrelated_noise_has_unit_variance_from_its_first_sample_on():
     noise = autocorrelated((20000, 6), 0.6, np.random.default_rng(2))
     np.testing.assert_allclose(noise.std(axis=0), 1, atol=0.03)
     assert np.mean(noise[:, 3] * noise[:, 4]) == pytest.approx(0.6, abs=0.03)
-
-
-def test_recovery_is_perfect_for_the_truth_in_any_order_sign_and_scale(demo):
-    maps, mixing = _truth(demo)
-    keep = np.arange(5, 50)
-    data = maps.get_fdata()
-    noise = np.random.default_rng(3).normal(size=(*data.shape[:3], 1))
-    shuffled = Nifti1Image(np.concatenate([noise, -2 * data[..., [1]], data[..., [0]]], axis=3), maps.affine)
-    T = mixing.to_numpy()[keep]
-    variates = np.column_stack([np.random.default_rng(4).normal(size=len(keep)), 3 * T[:, 1], -T[:, 0]])
-    table = recovery(shuffled, variates, maps, mixing, keep)
-    assert table["name"].tolist() == ["truth_00", "truth_01"]
-    assert table["component"].tolist() == [2, 1]
-    np.testing.assert_allclose(table[["map_r", "time_r"]], 1, atol=1e-6)
-
-
-def test_recovery_with_too_few_components_and_wrong_sizes(demo):
-    maps, mixing = _truth(demo)
-    one = Nifti1Image(maps.get_fdata()[..., [1]], maps.affine)
-    rows = np.arange(len(mixing))
-    table = recovery(one, mixing.to_numpy()[:, [1]], maps, mixing, rows)
-    assert table["component"].tolist() == [-1, 0]
-    assert table.loc[0, ["map_r", "time_r"]].isna().all()
-    with pytest.raises(ValueError, match="60 rows of variates, but 59 rows"):
-        recovery(maps, mixing, maps, mixing, rows[:-1])
-    with pytest.raises(ValueError, match="1 recovered and 2 planted maps do not go with 2 and 2"):
-        recovery(one, mixing, maps, mixing, rows)
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path):

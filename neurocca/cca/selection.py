@@ -17,9 +17,12 @@ from neurocca.linalg import top_singular_triplets
 class LinearCCACV(LinearCCA):
     """LinearCCA whose shrinkage is chosen by cross-validation.
 
-    Chooses the pair of shrinkages with the highest mean score on the left-out samples, then fits on all samples:
-    the same as ``GridSearchCV(LinearCCA(...), ...)``, but with one eigendecomposition per view and fold for the
-    whole grid.
+    Chooses the pair of shrinkages whose variates share most variance on the left-out samples, then fits on all
+    samples: the same as ``GridSearchCV(LinearCCA(...), ...)`` with that score, but with one eigendecomposition per
+    view and fold for the whole grid.
+
+    The score is the mean over components of r |r|. The mean of r itself would let a fit that smears two strong
+    components over five weak ones win over one that finds them.
 
     Parameters
     ----------
@@ -37,7 +40,7 @@ class LinearCCACV(LinearCCA):
     shrinkage_ : pair of float
         The chosen shrinkages.
     cv_scores_ : array, shape (n_folds, n_shrinkage_x, n_shrinkage_y)
-        Mean correlation of paired variates on the left-out samples.
+        Mean r |r| of paired variates on the left-out samples.
 
     Examples
     --------
@@ -54,8 +57,8 @@ class LinearCCACV(LinearCCA):
         self,
         n_components: int | None = None,
         *,
-        shrinkage_x: Sequence[float] = (0.01, 0.1, 0.3, 0.6, 0.9),
-        shrinkage_y: Sequence[float] = (0.01, 0.1, 0.3, 0.6, 0.9),
+        shrinkage_x: Sequence[float] = (0.01, 0.1, 0.3, 0.6, 0.9, 1.0),
+        shrinkage_y: Sequence[float] = (0.01, 0.1, 0.3, 0.6, 0.9, 1.0),
         scale: bool = False,
         cv: int | BaseCrossValidator | None = None,
     ) -> None:
@@ -86,7 +89,7 @@ class LinearCCACV(LinearCCA):
         return cv.split(X, Y, groups)
 
     def _fold_scores(self, X: NDArray, Y: NDArray, X_left: NDArray, Y_left: NDArray, k: int) -> NDArray:
-        """Mean held-out correlation for every pair of shrinkages, shape (n_shrinkage_x, n_shrinkage_y)."""
+        """Score of every pair of shrinkages, shape (n_shrinkage_x, n_shrinkage_y)."""
         Xc, x_mean, x_scale = learn_columns(X, self.scale)
         Yc, y_mean, y_scale = learn_columns(Y, self.scale)
         Xc, Yc = Xc / x_scale, Yc / y_scale
@@ -102,7 +105,7 @@ class LinearCCACV(LinearCCA):
                 dy = _inverse_sd(Sy, sy)
                 A, _, B = top_singular_triplets(dx[:, None] * core * dy, min(k, *core.shape))
                 r = paired_correlations(X_left @ (dx[:, None] * A), Y_left @ (dy[:, None] * B))
-                scores[i, j] = r.sum() / k
+                scores[i, j] = np.sum(r * np.abs(r)) / k
         return scores
 
 

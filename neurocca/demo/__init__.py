@@ -1,6 +1,5 @@
-"""The demo: a generated film and simulated BOLD with planted components, and how well these are found again."""
+"""The demo: a generated film, and simulated BOLD with planted components."""
 
 from neurocca.demo.dataset import make_dataset
-from neurocca.demo.recovery import recovery
 
-__all__ = ["make_dataset", "recovery"]
+__all__ = ["make_dataset"]

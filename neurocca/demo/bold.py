@@ -32,10 +32,11 @@ BLOB_SD = 12.0
 PEAK = 1.5
 """Percent signal change per standard deviation of the response at the centre of an area."""
 
-ONGOING = np.array([0.3, 0.9])
+ONGOING = np.array([0.7, 0.3])
 """Standard deviation of each component's ongoing activity, relative to the response of its areas to the film.
 
-Correlations end at about 1 / √(1 + ONGOING²); were they equal, the two components could be told apart no more."""
+Correlations cannot exceed 1 / √(1 + ONGOING²). They differ, and the component with the larger areas has the higher
+one: components that are equally strong can only be found up to a rotation."""
 
 NOISE_SD, NOISE_PHI, NOISE_FWHM = 1.0, 0.4, 8.0
 """Percent signal change; autocorrelation from one volume to the next; millimetres."""

@@ -32,6 +32,9 @@ Made by `neurocca.demo.make_dataset` with seed {seed}; the same version and seed
 """
 
 
+N_SUBJECTS, N_RUNS = 2, 3
+
+
 @dataclass(frozen=True)
 class _Plan:
     """Size of the dataset, and the folder it is written into."""
@@ -55,8 +58,8 @@ class _Plan:
 def make_dataset(
     root: Path | str,
     *,
-    n_subjects: int = 2,
-    n_runs: int = 3,
+    n_subjects: int = N_SUBJECTS,
+    n_runs: int = N_RUNS,
     n_volumes: int = 150,
     t_r: float = 2.0,
     seed: int = 0,

@@ -172,6 +172,23 @@ def unmask(rows: ArrayLike, mask: Nifti1Image) -> Nifti1Image:
     return masking.unmask(np.atleast_2d(np.asarray(rows, dtype=np.float32)), mask)
 
 
+def narrow_mask(mask: Nifti1Image, kept: NDArray[np.bool_]) -> Nifti1Image:
+    """Mask of the voxels of another mask for which ``kept``, shape (n_voxels,), is true."""
+    inside = np.asarray(unmask(kept, mask).dataobj)[..., 0] > 0
+    return Nifti1Image(inside.astype(np.uint8), mask.affine)
+
+
+def load_image(path: Path | str) -> Nifti1Image:
+    """Image with its data still on disk.
+
+    Raises
+    ------
+    NoInputError, DataError
+        The message names the file.
+    """
+    return _load(path)
+
+
 def save_image(image: Nifti1Image, path: Path | str, dtype: DTypeLike = np.float32) -> Path:
     """Write an image; the same image gives the same bytes.
 

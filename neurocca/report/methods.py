@@ -124,7 +124,7 @@ def _model(d: Mapping[str, Any]) -> str:
         )
         choice = (
             f"The shrinkage λ was chosen from {grids} by leaving one run out at a time, for the largest mean "
-            f"correlation of the {counted(k, 'component')} in the left-out runs; the fit to all runs used {chosen}."
+            f"of r|r| over the {counted(k, 'component')} in the left-out runs; the fit to all runs used {chosen}."
         )
     else:
         choice = f"The shrinkage was fixed at {chosen}."
@@ -152,11 +152,12 @@ def _test(d: Mapping[str, Any]) -> str:
         f", with the largest correlation of all {k} components as the null of each {cite(NICHOLS)}" if many else ""
     )
     return (
-        f"It was tested against {counted(n, 'permutation')}: {_scheme(inference)} p was (1 + b)/(1 + B), where b of B "
+        f"It was tested against {counted(n, 'permutation')}: {_scheme(inference)} In each permutation the weights for "
+        "all left-out runs were determined anew, with the shrinkage as chosen. p was (1 + b)/(1 + B), where b of B "
         f"permutations reached the observed value {cite(PHIPSON)}{corrected}. A component counted as found when its "
         f"held-out correlation had p < {ALPHA:g}. For comparison, the in-sample canonical correlations of the whitened "
-        f"views were tested in the same way {cite(WINKLER)}, with the shrinkage as fitted. The random seed was "
-        f"{inference['Seed']}."
+        f"views were tested in the same way {cite(WINKLER)}; as their shrinkage was chosen on the same data, that "
+        f"test is somewhat liberal. The random seed was {inference['Seed']}."
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from neurocca.cca.scoring import loadings
 from neurocca.io.recording import Recording
@@ -28,28 +29,46 @@ def recovery(recording: Recording, assembled: Assembled, variates: NDArray, maps
     Returns
     -------
     DataFrame or None
-        One row per planted component: planted, component (the best match by time course), map_r and
-        timecourse_r (absolute correlations).
+        As `match_planted`; None where the dataset has no such truth.
     """
     from neurocca.io.volumes import read_volumes
 
     truth = _truth_files(recording)
     if truth is None:
         return None
-    planted_maps = read_volumes(truth[0], assembled.mask)
     planted = read_table(truth[1])
-    time_r = np.abs(loadings(_kept_rows(planted.to_numpy(dtype=float), assembled.qc), variates))
-    best = time_r.argmax(axis=1)
-    map_r = np.abs(loadings(planted_maps.T, maps.T))
-    rows = range(len(best))
-    return pd.DataFrame(
-        {
-            "planted": list(planted.columns),
-            "component": [f"cca_{i:02d}" for i in best],
-            "map_r": map_r[rows, best].round(4),
-            "timecourse_r": time_r[rows, best].round(4),
-        }
-    )
+    courses = planted.to_numpy(dtype=float)[_kept_rows(assembled.qc)]
+    return match_planted(list(planted.columns), courses, read_volumes(truth[0], assembled.mask), variates, maps)
+
+
+def match_planted(
+    names: list[str], planted_courses: NDArray, planted_maps: NDArray, variates: NDArray, maps: NDArray
+) -> pd.DataFrame:
+    """Give each planted component another recovered one, so that the absolute correlations add up to the most.
+
+    Signs and scales of components are free, so only absolute correlations count.
+
+    Parameters
+    ----------
+    names : list of str, length c
+        Planted components.
+    planted_courses, planted_maps : arrays, shapes (n, c) and (c, V)
+    variates, maps : arrays, shapes (n, k) and (k, V)
+
+    Returns
+    -------
+    DataFrame
+        One row per planted component: planted, component, map_r, timecourse_r. Where fewer components were fitted
+        than planted, those left over have component "none" and no correlations.
+    """
+    time_r = np.abs(loadings(planted_courses, variates))
+    map_r = np.abs(loadings(planted_maps.T.astype(float), maps.T))
+    rows, found = linear_sum_assignment(time_r + map_r, maximize=True)
+    table = pd.DataFrame({"planted": names, "component": "none", "map_r": np.nan, "timecourse_r": np.nan})
+    table.loc[rows, "component"] = [f"cca_{i:02d}" for i in found]
+    table.loc[rows, "map_r"] = map_r[rows, found].round(4)
+    table.loc[rows, "timecourse_r"] = time_r[rows, found].round(4)
+    return table
 
 
 def _truth_files(recording: Recording) -> tuple[Path, Path] | None:
@@ -61,8 +80,7 @@ def _truth_files(recording: Recording) -> tuple[Path, Path] | None:
     return files if all(f.is_file() for f in files) else None
 
 
-def _kept_rows(stacked: NDArray, qc: list[dict[str, Any]]) -> NDArray:
-    """Rows of all runs' volumes that were kept after trimming."""
+def _kept_rows(qc: list[dict[str, Any]]) -> NDArray:
+    """Rows that were kept after trimming, among those of all runs' volumes."""
     starts = np.cumsum([0, *(run["Volumes"] for run in qc)])
-    rows = [start + run["FirstKept"] + np.arange(run["Kept"]) for start, run in zip(starts, qc, strict=False)]
-    return stacked[np.concatenate(rows)]
+    return np.concatenate([s + run["FirstKept"] + np.arange(run["Kept"]) for s, run in zip(starts, qc, strict=False)])

@@ -83,6 +83,11 @@ def test_grid_search_over_runs():
     assert make_pipeline(PCA(3), LinearCCA(2)).fit(X, Y).transform(X).shape == (200, 2)
 
 
+def shared_variance(estimator, X, y) -> float:
+    r = paired_correlations(*estimator.transform(X, y))
+    return np.mean(r * np.abs(r))
+
+
 @pytest.mark.parametrize("scale", [False, True])
 @pytest.mark.parametrize("q", [20, 300])
 def test_selection_equals_a_grid_search(q, scale):
@@ -90,7 +95,8 @@ def test_selection_equals_a_grid_search(q, scale):
     grid = (0.01, 0.1, 0.3, 0.9)
     ours = LinearCCACV(3, shrinkage_x=grid, shrinkage_y=grid, scale=scale).fit(X, Y, groups=runs)
     pairs = [(a, b) for a in grid for b in grid]
-    theirs = GridSearchCV(LinearCCA(3, scale=scale), {"shrinkage": pairs}, cv=LeaveOneGroupOut())
+    cca = LinearCCA(3, scale=scale)
+    theirs = GridSearchCV(cca, {"shrinkage": pairs}, cv=LeaveOneGroupOut(), scoring=shared_variance)
     theirs.fit(X, Y, groups=runs)
     scores = np.array([theirs.cv_results_[f"split{i}_test_score"] for i in range(4)])
     np.testing.assert_allclose(ours.cv_scores_.reshape(4, -1), scores, atol=1e-10)

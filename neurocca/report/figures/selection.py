@@ -21,7 +21,7 @@ def shrinkage_curve(
     name: str,
     width: int = 400,
 ) -> str:
-    """Mean held-out correlation for every pair of shrinkages, the chosen pair framed.
+    """Mean held-out r|r| for every pair of shrinkages, the chosen pair framed.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def shrinkage_curve(
     score = np.asarray(score, float)
     best, worst = float(np.nanmax(score)), float(np.nanmin(score))
     alt = (
-        f"Mean held-out correlation for {score.size} pairs of shrinkages, {number(worst, 3)} to {number(best, 3)}; "
+        f"Mean held-out r|r| for {score.size} pairs of shrinkages, {number(worst, 3)} to {number(best, 3)}; "
         f"chosen: features {chosen[0]:g}, BOLD {chosen[1]:g}."
     )
     height = 33 * len(grid_features)
