@@ -63,7 +63,9 @@ def show_alignment(group: Design) -> None:
     rows = {}
     for feature, parcel in pairs:
         table = alignment(group, feature, parcel)
-        rows[f"{feature.split(':')[1]} x parcel {parcel}"] = [f"+{row.idxmax()} ({row.max():.2f})" for _, row in table.iterrows()]
+        rows[f"{feature.split(':')[1]} x parcel {parcel}"] = [
+            f"+{row.idxmax()} ({row.max():.2f})" for _, row in table.iterrows()
+        ]
     print(pd.DataFrame(rows, index=[f"run {run}" for run in group.run_labels]).T.to_string())
     strongest = 0.0
     for parcel in group.y_names:
@@ -95,7 +97,9 @@ def show_held_out(folder: Path, store: FeatureStore, n_permutations: int) -> dic
         first = next(iter(subjects.values()))
         print(f"\nHeld-out canonical correlations, {name}: {first!r}")
         # the null is the same question twice, and takes most of the time
-        print(held_out(subjects, n_permutations if not trim else 1).round(3).iloc[:, : 10 if not trim else 4].to_string())
+        print(
+            held_out(subjects, n_permutations if not trim else 1).round(3).iloc[:, : 10 if not trim else 4].to_string()
+        )
     return made["4 + 4 volumes trimmed at transitions"]
 
 
@@ -123,7 +127,9 @@ def main() -> None:
     parser.add_argument("--n-permutations", type=int, default=1000)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        path = extract_features([args.folder / "confoundsannotation"], Path(temporary) / "features.h5", Config().features)
+        path = extract_features(
+            [args.folder / "confoundsannotation"], Path(temporary) / "features.h5", Config().features
+        )
         with FeatureStore(path) as store:
             undelayed = replace(ALIGN, delays=(0,), trim=(0, 0))
             show_alignment(group_mean(designs(args.folder, store, undelayed)))

@@ -166,6 +166,9 @@ def _run_participants(args: argparse.Namespace, config: Config, command: Sequenc
     for subject, verdict in verdicts.items():
         print(f"\nsub-{subject}: {args.output_dir / f'sub-{subject}.html'}")
         print(verdict.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+        if "recovery" in verdict.attrs:
+            print("planted components (simulated data):")
+            print(verdict.attrs["recovery"].to_string(index=False, float_format=lambda value: f"{value:.2f}"))
 
 
 def _check_folders(args: argparse.Namespace) -> None:

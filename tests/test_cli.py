@@ -61,7 +61,15 @@ def test_the_same_command_gives_the_same_bytes(parcel_dataset, monkeypatch):
         (parcel_dataset / folder).mkdir()
         monkeypatch.chdir(parcel_dataset / folder)
         jobs = "1" if folder == "a" else "2"
-        command = ["../dataset", "out", "participant", "--features", "../features.h5", "--config-file", "../config.toml"]
+        command = [
+            "../dataset",
+            "out",
+            "participant",
+            "--features",
+            "../features.h5",
+            "--config-file",
+            "../config.toml",
+        ]
         assert main([*command, "--n-jobs", jobs]) == 0
     first, second = (
         {p.relative_to(parcel_dataset / f): p.read_bytes() for p in (parcel_dataset / f).rglob("*") if p.is_file()}
@@ -69,9 +77,7 @@ def test_the_same_command_gives_the_same_bytes(parcel_dataset, monkeypatch):
     )
     assert first.keys() == second.keys()
     different = [
-        path
-        for path in first
-        if first[path].replace(b"--n-jobs 1", b"") != second[path].replace(b"--n-jobs 2", b"")
+        path for path in first if first[path].replace(b"--n-jobs 1", b"") != second[path].replace(b"--n-jobs 2", b"")
     ]
     assert different == []
 
@@ -132,7 +138,11 @@ def test_wrong_configurations(parcel_dataset, capsys):
         ("[fit\n", 65, "not valid TOML"),
         (good.replace("n_components = 2", "n_components = 7"), 64, "n_components=7 .* 6 features and 6 responses"),
         (good.replace("[align]\n", '[align]\nspaces = ["cnn"]\n'), 64, "no space 'cnn'; there are film"),
-        (good + "min_shift = 95.0\n", 64, "run 1 has 90 volumes: shifts of inference.min_shift=48 volumes .* at least 96"),
+        (
+            good + "min_shift = 95.0\n",
+            64,
+            "run 1 has 90 volumes: shifts of inference.min_shift=48 volumes .* at least 96",
+        ),
         (good.replace("t_r = 2.0", ""), 64, r"set align\.t_r"),
         (good.replace("[align]\n", "[align]\ntrim = [50, 50]\n"), 65, "run 1: .* leaves nothing of a run of 90"),
     ):

@@ -34,7 +34,10 @@ def film(studyforrest_data) -> list[list[FeatureSeries]]:
 @pytest.fixture(scope="module")
 def parcels(studyforrest_data) -> dict[str, list[pd.DataFrame]]:
     recordings = find_recordings(studyforrest_data / "aggregate", SUBJECTS)
-    runs = {r.subject: [pd.DataFrame(data, columns=labels) for data, labels in (read_parcels(f.bold) for f in r.runs)] for r in recordings}
+    runs = {
+        r.subject: [pd.DataFrame(data, columns=labels) for data, labels in (read_parcels(f.bold) for f in r.runs)]
+        for r in recordings
+    }
     common = [c for c in runs["03"][0] if all(c in subject[0] for subject in runs.values())]
     assert len(common) == 273
     return {subject: [run[common] for run in tables] for subject, tables in runs.items()}
@@ -68,7 +71,9 @@ def independent(studyforrest_data, tables) -> np.ndarray:
 
     X, Y = [], []
     for r, n in enumerate(sf.N_VOLUMES):
-        visual = [volumes(folder / "visual" / f"fg_av_ger_seg{r}_{m}.tsv", n) for m in ("brmean", "brlr", "brud", "normdiff")]
+        visual = [
+            volumes(folder / "visual" / f"fg_av_ger_seg{r}_{m}.tsv", n) for m in ("brmean", "brlr", "brud", "normdiff")
+        ]
         rms, lr = (volumes(folder / "audio" / f"fg_av_ger_seg{r}_{m}.tsv", n) for m in ("rms", "lrdiff"))
         z = filtered(np.column_stack([*visual, np.log(rms + 1e-4), lr]))
         X.append(cut(np.hstack([np.vstack([np.zeros((d, 6)), z[:-d]]) for d in (1, 2, 3, 4)]), r))
@@ -156,7 +161,9 @@ def test_a_truncated_run_is_told_from_the_published_length(studyforrest_data, tm
         target.write_text("".join(lines[:400] if run == "3" else lines))
     assert main(["features", str(studyforrest_data / "confoundsannotation"), "-o", str(tmp_path / "f.h5")]) == 0
     capsys.readouterr()
-    assert main([str(tmp_path / "data"), str(tmp_path / "out"), "participant", "--features", str(tmp_path / "f.h5")]) == 65
+    assert (
+        main([str(tmp_path / "data"), str(tmp_path / "out"), "participant", "--features", str(tmp_path / "f.h5")]) == 65
+    )
     error = capsys.readouterr().err
     assert "run-3_bold.csv: 399 volumes, expected 438" in error
     assert not (tmp_path / "out").exists()

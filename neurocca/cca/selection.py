@@ -68,9 +68,7 @@ class LinearCCACV(LinearCCA):
         self.scale = scale
         self.cv = cv
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None
-    ) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Choose the shrinkage and fit on samples X, shape (n, p), and y, shape (n, q), in groups, shape (n,)."""
         data, Y = self._validate(X, y)
         k = self._check_n_components(data, Y)
@@ -118,4 +116,3 @@ def _spectrum(centred: NDArray) -> Spectrum:
 
 def _inverse_sd(S: Spectrum, shrinkage: float) -> NDArray:
     return 1 / np.sqrt((1 - shrinkage) * S.values + shrinkage * S.mean_variance)
-

@@ -95,7 +95,12 @@ class BidsDataset:
 
     def _repetition_time(self, bold: Any, t_r: float) -> float:
         sidecars = self._layout.get_nearest(
-            bold.path, extension=".json", suffix="bold", task=bold.entities["task"], all_=True, full_search=False,
+            bold.path,
+            extension=".json",
+            suffix="bold",
+            task=bold.entities["task"],
+            all_=True,
+            full_search=False,
             strict=False,
         )
         # the nearest sidecar comes first and wins

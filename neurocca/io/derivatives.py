@@ -32,9 +32,9 @@ figures
 
 DESCRIPTIONS = """\
 desc_id\tdescription
-cca\tcanonical components of film features and BOLD: BOLD side, tests
-ccaStimulus\tcanonical components of film features and BOLD: stimulus side
-ccaHeldOut\tcanonical components on runs that were left out of the fit
+desc-cca\tcanonical components of film features and BOLD: BOLD side, tests
+desc-ccaStimulus\tcanonical components of film features and BOLD: stimulus side
+desc-ccaHeldOut\tcanonical components on runs that were left out of the fit
 """
 
 README = """\

@@ -99,9 +99,7 @@ class FeatureStore:
         return series
 
 
-def write_store(
-    path: Path, spaces: Mapping[str, Mapping[str, FeatureSeries]], provenance: Mapping[str, Any]
-) -> None:
+def write_store(path: Path, spaces: Mapping[str, Mapping[str, FeatureSeries]], provenance: Mapping[str, Any]) -> None:
     """Write a feature store atomically; equal content gives equal bytes.
 
     Parameters
@@ -128,4 +126,3 @@ def write_store(
         raise
     except OSError as error:
         raise OutputError(f"features {path}: cannot be written: {error}") from error
-

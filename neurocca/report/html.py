@@ -191,9 +191,9 @@ def _inference_figures(data: ReportData, record: Mapping[str, Any], key: str) ->
         )
     in_sample = _reference(data.null, name, d)
     if in_sample.size:
-        # the test's statistic: with shrinkage it is smaller than the correlation of the variates
+        # the test's statistic, which is a correlation only where nothing was shrunk
         observed = float(data.null[name].iloc[0])
-        label = "in-sample r" + ("" if abs(observed - record["InSampleCorrelation"]) < 1e-3 else ", shrunk")
+        label = "in-sample " + ("r" if abs(observed - record["InSampleCorrelation"]) < 1e-3 else "singular value")
         drawn.append(
             figures.null_histogram(in_sample, observed, p=record["PValueInSample"], label=label, name=f"{key}-in")
         )

@@ -87,7 +87,7 @@ def run_participants(
             results.decomposition["Command"] = command
             write_results(output_dir, results, config)
             write_report(output_dir, recording.subject)
-            verdicts[recording.subject] = verdict_table(results.decomposition)
+            verdicts[recording.subject] = verdict_table(results)
     return verdicts
 
 
@@ -122,8 +122,8 @@ def analyse(recording: Recording, assembled: Assembled, config: Config, *, n_job
     return _results(recording, assembled, config, cca, held, sample)
 
 
-def verdict_table(decomposition: dict[str, Any]) -> pd.DataFrame:
-    """One row per component: correlations and p-values."""
+def verdict_table(results: Results) -> pd.DataFrame:
+    """One row per component: correlations and p-values; what was planted, if anything, in ``attrs["recovery"]``."""
     rows = [
         {
             "component": c["Name"],
@@ -132,9 +132,12 @@ def verdict_table(decomposition: dict[str, Any]) -> pd.DataFrame:
             "p_held_out": c["PValueHeldOut"],
             "p_in_sample": c["PValueInSample"],
         }
-        for c in decomposition["Components"]
+        for c in results.decomposition["Components"]
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    if results.recovery is not None:
+        table.attrs["recovery"] = results.recovery
+    return table
 
 
 def _results(

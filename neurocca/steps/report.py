@@ -32,4 +32,3 @@ def write_reports(output: Path, labels: Sequence[str] = ()) -> list[Path]:
     if not subjects:
         raise NoInputError(f"{output}: no neurocca results: run the participant level first.")
     return [write_report(output, subject) for subject in subjects]
-

@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 
 from neurocca.features.annotations import event_features, interval_regressors, location_features, onset_regressor
 
-events = st.lists(
-    st.tuples(st.floats(-5, 20), st.floats(0, 15), st.floats(-2, 2)), min_size=1, max_size=6
-)
+events = st.lists(st.tuples(st.floats(-5, 20), st.floats(0, 15), st.floats(-2, 2)), min_size=1, max_size=6)
 
 
 @given(events, st.sampled_from([1.0, 2.5, 10.0]))
@@ -26,7 +24,9 @@ def test_half_a_sample_counts_half_and_overlaps_add_up():
 
 
 def test_onsets_on_a_border_begin_the_next_sample():
-    np.testing.assert_array_equal(onset_regressor([0.0, 0.3, 0.30, 0.95, 1.0, -0.1], 10, 1.0), [1, 0, 0, 2, 0, 0, 0, 0, 0, 1])
+    np.testing.assert_array_equal(
+        onset_regressor([0.0, 0.3, 0.30, 0.95, 1.0, -0.1], 10, 1.0), [1, 0, 0, 2, 0, 0, 0, 0, 0, 1]
+    )
 
 
 def test_cuts_places_and_jumps():

@@ -99,7 +99,10 @@ def test_bids_trouble_is_named(tmp_path):
     with pytest.raises(DataError, match=r"task-film_bold\.json: not valid JSON"):
         find_recordings(root)
     root = bids_dataset(tmp_path / "two")
-    touch(root / "sub-01/func/sub-01_task-film_run-01_events.tsv", "onset\tduration\tstim_file\n0\t1\ta.mp4\n1\t1\tb.mp4\n")
+    touch(
+        root / "sub-01/func/sub-01_task-film_run-01_events.tsv",
+        "onset\tduration\tstim_file\n0\t1\ta.mp4\n1\t1\tb.mp4\n",
+    )
     with pytest.raises(DataError, match="2 films in one run"):
         find_recordings(root)
     touch(tmp_path / "empty" / "dataset_description.json", json.dumps({"Name": "x", "BIDSVersion": "1.10.0"}))

@@ -215,7 +215,7 @@ def test_in_sample_figure_shows_the_tested_statistic(parcels, parcels_page):
     assert "in-sample r: observed 0.80;" in parcels_page
     null = parcels.null.copy()
     null.loc[0, "cca_00"] = 0.66
-    assert "in-sample r, shrunk: observed 0.66;" in render(replace(parcels, null=null))
+    assert "in-sample singular value: observed 0.66;" in render(replace(parcels, null=null))
 
 
 def test_basis_functions_are_named(voxels):

@@ -25,9 +25,14 @@ def test_response_agrees_with_nilearn_at_high_oversampling(model, rng):
     volume_times = (np.arange(60) + 0.5) * 2.0
     expected, _ = compute_regressor((onsets, durations, amplitudes), model, volume_times, oversampling=400)
     times = np.arange(0, 120, 0.2)
-    boxes = sum(a * ((times >= o - 1e-9) & (times < o + d - 1e-9)) for o, d, a in zip(onsets, durations, amplitudes, strict=True))
+    boxes = sum(
+        a * ((times >= o - 1e-9) & (times < o + d - 1e-9))
+        for o, d, a in zip(onsets, durations, amplitudes, strict=True)
+    )
     # nilearn starts from zero, this function from the mean
-    ours = convolve_hrf(boxes[:, None], times, volume_times, model) + boxes.mean() * convolve_ones(times, volume_times, model)
+    ours = convolve_hrf(boxes[:, None], times, volume_times, model) + boxes.mean() * convolve_ones(
+        times, volume_times, model
+    )
     assert ours.shape == expected.shape
     for j in range(expected.shape[1]):
         assert np.corrcoef(ours[:, j], expected[:, j])[0, 1] > 0.9995

@@ -26,7 +26,7 @@ def shrinkage_curve(
     Parameters
     ----------
     score : array, shape (len(grid_features), len(grid_bold))
-        Mean held-out correlation.
+        Mean over components and left-out runs.
     grid_features, grid_bold : sequence of float
         Shrinkages tried, 0 (CCA) to 1 (PLS).
     chosen : tuple of float

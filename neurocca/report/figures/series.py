@@ -61,7 +61,7 @@ def time_courses(
         zoom.set_xlim(minutes[0], minutes[-1])
         zoom.set_ylabel("z")
         for ax in (overview, zoom):
-            ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 10], integer=True))
+            ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
         zoom.set_xlabel(f"minutes into run {runs[run]['Run']}  (the shaded window; here r = {number(r)})")
         _key(fig.add_axes((0, 1 - 18 / 262, 1, 18 / 262)), width)
         return to_svg(fig, name, alt)
