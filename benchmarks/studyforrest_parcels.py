@@ -63,9 +63,8 @@ def show_alignment(group: Design) -> None:
     rows = {}
     for feature, parcel in pairs:
         table = alignment(group, feature, parcel)
-        rows[f"{feature.split(':')[1]} x parcel {parcel}"] = [
-            f"+{row.idxmax()} ({row.max():.2f})" for _, row in table.iterrows()
-        ]
+        name = f"{feature.split(':')[1]} x parcel {parcel}"
+        rows[name] = [f"{row.idxmax():+d} ({row.max():.2f})" for _, row in table.iterrows()]
     print(pd.DataFrame(rows, index=[f"run {run}" for run in group.run_labels]).T.to_string())
     strongest = 0.0
     for parcel in group.y_names:
@@ -90,17 +89,16 @@ def held_out(subjects: dict[str, Design], n_permutations: int) -> pd.DataFrame:
 
 
 def show_held_out(folder: Path, store: FeatureStore, n_permutations: int) -> dict[str, Design]:
-    trims: dict[str, tuple[int, ...]] = {"4 + 4 volumes trimmed at transitions": (), "nothing trimmed": (0, 0)}
+    trims: dict[str, tuple[int, ...]] = {"4 + 4 volumes trimmed": (), "nothing trimmed": (0, 0)}
     made = {}
     for name, trim in trims.items():
         subjects = made[name] = designs(folder, store, replace(ALIGN, trim=trim))
         first = next(iter(subjects.values()))
         print(f"\nHeld-out canonical correlations, {name}: {first!r}")
         # the null is the same question twice, and takes most of the time
-        print(
-            held_out(subjects, n_permutations if not trim else 1).round(3).iloc[:, : 10 if not trim else 4].to_string()
-        )
-    return made["4 + 4 volumes trimmed at transitions"]
+        table = held_out(subjects, 1 if trim else n_permutations).round(3)
+        print(table.iloc[:, : 4 if trim else None].to_string())
+    return made["4 + 4 volumes trimmed"]
 
 
 def show_speed(design: Design, n_permutations: int) -> None:

@@ -216,7 +216,8 @@ def test_help_and_version_are_quick_to_import():
         "import sys; from neurocca.cli import main\n"
         "try: main(['--version'])\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('torch', 'nilearn', 'sklearn', 'pandas', 'matplotlib', 'bids', 'datalad') if m in sys.modules])"
+        "heavy = ('torch', 'nilearn', 'sklearn', 'pandas', 'matplotlib', 'bids', 'datalad')\n"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     version, loaded = done.stdout.strip().splitlines()

@@ -8,7 +8,6 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from nibabel.nifti1 import Nifti1Image
 
 from neurocca.demo import bold, make_dataset
 from neurocca.demo.bold import MOTION_NAMES, autocorrelated, standard_head

@@ -73,7 +73,7 @@ def lagged_correlation(x: NDArray, y: NDArray, lags: Sequence[int]) -> NDArray[n
     --------
     >>> x = np.random.default_rng(0).standard_normal(50)
     >>> lagged_correlation(x, np.roll(x, 2), [0, 2]).round(2)
-    array([0.03, 1.  ])
+    array([0.19, 1.  ])
     """
     n = len(x)
     pairs = [(x[max(-lag, 0) : n - max(lag, 0)], y[max(lag, 0) : n - max(-lag, 0)]) for lag in lags]

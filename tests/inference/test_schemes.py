@@ -37,7 +37,7 @@ def test_all_arrangements_are_used_when_there_are_fewer_than_asked():
 
 
 def test_runs_that_are_too_short_are_refused_with_numbers():
-    with pytest.raises(ValueError, match="run of 19 volumes .* at least 10 .* at least 20 volumes"):
+    with pytest.raises(ValueError, match=r"run of 19 volumes .* at least 10 .* at least 20 volumes"):
         circular_lags([100, 19], 10, min_shift=10, rng=0)
     with pytest.raises(ValueError, match="min_shift=0"):
         allowed_lags(10, 0)

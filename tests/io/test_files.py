@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -16,14 +17,17 @@ def test_files_appear_together_at_the_end(tmp_path):
 
 
 def test_a_failure_leaves_nothing_behind_and_keeps_what_was(tmp_path):
-    with pytest.raises(RuntimeError), staged(tmp_path / "new" / "out") as folder:
-        write_text(folder / "x.txt", "x")
-        raise RuntimeError
+    def broken(destination: Path) -> None:
+        with staged(destination) as folder:
+            write_text(folder / "x.txt", "new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken(tmp_path / "new" / "out")
     assert list(tmp_path.iterdir()) == []
     write_text(tmp_path / "out" / "x.txt", "old")
-    with pytest.raises(RuntimeError), staged(tmp_path / "out") as folder:
-        write_text(folder / "x.txt", "new")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        broken(tmp_path / "out")
     assert (tmp_path / "out" / "x.txt").read_text() == "old"
 
 

@@ -69,7 +69,7 @@ def test_nothing_to_read(tmp_path):
     with pytest.raises(NoInputError, match="is empty"):
         find_recordings(tmp_path)
     touch(tmp_path / "notes.txt")
-    with pytest.raises(NoInputError, match="neither a BIDS dataset .* nor parcel tables"):
+    with pytest.raises(NoInputError, match=r"neither a BIDS dataset .* nor parcel tables"):
         find_recordings(tmp_path)
 
 

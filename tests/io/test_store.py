@@ -54,7 +54,7 @@ def test_broken_files_are_named(tmp_path, rng):
 def test_nan_is_refused_by_name(tmp_path):
     series = FeatureSeries(np.array([[1.0, np.nan], [2.0, 1.0]]), np.arange(2.0), ("good", "bad"))
     write_store(tmp_path / "f.h5", {"film": {"1": series}}, {})
-    with FeatureStore(tmp_path / "f.h5") as store, pytest.raises(DataError, match="run 1 holds NaN.* in: bad"):
+    with FeatureStore(tmp_path / "f.h5") as store, pytest.raises(DataError, match=r"run 1 holds NaN.* in: bad"):
         store.read("film", "1")
 
 

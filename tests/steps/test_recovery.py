@@ -27,5 +27,5 @@ def test_one_component_cannot_stand_for_two_planted_ones(rng):
 
 def test_rows_must_agree(rng):
     courses, maps = planted(rng)
-    with pytest.raises(ValueError, match="mismatch|shapes"):
+    with pytest.raises(ValueError, match=r"mismatch|shapes"):
         match_planted(["a", "b"], courses[:-1], maps, courses, maps)

@@ -147,11 +147,3 @@ def test_films_of_the_wrong_length_are_refused():
     with pytest.raises(ValueError, match="the film of another run"):
         align_features([film], 44, 2.0, config)
     assert align_features([film], 51, 2.0, config).shape == (51, 1)
-
-
-def test_no_run_can_reach_another():
-    """Runs are aligned one at a time: what one run holds cannot change the rows of another."""
-    config = AlignConfig(response="hrf")
-    films = [series(np.random.default_rng(s).standard_normal((400, 2)), 2.0) for s in (0, 1, 2)]
-    alone = align_features([films[0]], 100, 2.0, config)
-    np.testing.assert_array_equal([align_features([f], 100, 2.0, config) for f in films][0], alone)

@@ -1,0 +1,85 @@
+"""The demo through the command line: film, features, BOLD, components, report; and its files against the validator."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from neurocca.cli import main
+from neurocca.demo import make_dataset
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    make_dataset(folder / "dataset", n_subjects=1, n_runs=3, n_volumes=120, seed=0)
+    command = [str(folder / "dataset"), str(folder / "out"), "participant", "-w", str(folder / "work")]
+    assert main([*command, "--n-permutations", "99", "--n-components", "3"]) == 0
+    return folder
+
+
+def func(study: Path, name: str) -> Path:
+    return study / "out" / "sub-01" / "func" / f"sub-01_task-movie_{name}"
+
+
+def validate(folder: Path) -> list[dict]:
+    program = Path(sys.executable).with_name("bids-validator-deno")
+    done = subprocess.run([program, folder, "--format", "json"], capture_output=True, text=True, check=False)
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    return [issue for issue in issues if issue["severity"] == "error"]
+
+
+def test_the_two_planted_components_are_found_and_no_third(study):
+    decomposition = json.loads(func(study, "desc-cca_decomposition.json").read_text())
+    p = [c["PValueHeldOut"] for c in decomposition["Components"]]
+    assert p[0] == p[1] == 0.01
+    assert p[2] > 0.05
+    recovery = pd.read_csv(func(study, "desc-cca_recovery.tsv"), sep="\t")
+    assert set(recovery["component"]) == {"cca_00", "cca_01"}
+    assert recovery["map_r"].min() > 0.5
+    assert recovery["timecourse_r"].min() > 0.5
+
+
+def test_the_report_says_that_the_data_are_simulated(study):
+    page = (study / "out" / "sub-01.html").read_text()
+    text = re.sub(r"<[^>]+>", " ", page)
+    assert "SIMULATED DATA" in text
+    assert "Were the planted components recovered?" in text
+    assert len(page) < 5_000_000
+    assert not re.search(r'(src|href)="https?://(?!doi\.org)', page)
+
+
+def test_dataset_and_derivatives_are_valid_bids(study):
+    assert validate(study / "dataset") == []
+    assert validate(study / "out") == []
+
+
+def test_film_features_are_kept_and_used_again(study, capfd):
+    store = study / "work" / "features.h5"
+    before = store.stat().st_mtime_ns
+    command = [str(study / "dataset"), str(study / "again"), "participant", "-w", str(study / "work"), "-v"]
+    assert main([*command, "--n-permutations", "99", "--n-components", "3"]) == 0
+    assert store.stat().st_mtime_ns == before
+    assert "up to date" in capfd.readouterr().err
+    for name in ("desc-cca_components.nii.gz", "stat-r_desc-ccaStimulus_statmap.nii.gz", "desc-cca_mixing.tsv"):
+        again = study / "again" / "sub-01" / "func" / f"sub-01_task-movie_{name}"
+        assert again.read_bytes() == func(study, name).read_bytes()
+
+
+def test_a_damaged_volume_is_named(study, capsys, tmp_path):
+    bold = study / "dataset" / "sub-01" / "func" / "sub-01_task-movie_run-2_bold.nii.gz"
+    whole = bold.read_bytes()
+    bold.write_bytes(whole[: len(whole) // 2])
+    try:
+        code = main([str(study / "dataset"), str(tmp_path / "out"), "participant", "-w", str(study / "work")])
+    finally:
+        bold.write_bytes(whole)
+    error = capsys.readouterr().err.strip()
+    assert code == 65
+    assert len(error.splitlines()) == 1
+    assert "run-2_bold.nii.gz: cannot be read" in error
+    assert not (tmp_path / "out").exists()
