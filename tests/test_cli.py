@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import h5py
 import numpy as np
@@ -52,6 +53,10 @@ def test_from_tables_to_report(parcel_dataset, capsys):
         assert len(null) == 100
         assert null["cca_00"][0] == pytest.approx(first["HeldOutCorrelation"], abs=1e-5)
         assert (out / f"sub-{subject}.html").read_text().lower().startswith("<!doctype html>")
+        figures = out / f"sub-{subject}" / "figures"
+        for figure in ("heldOut", "shrinkage", "cca00HeldOutNull", "cca00Series", "cca00Features", "cca01Parcels"):
+            svg = ElementTree.parse(figures / f"sub-{subject}_task-film_desc-{figure}_plot.svg").getroot()
+            assert svg.tag == "{http://www.w3.org/2000/svg}svg"
     assert not [p for p in out.rglob("*") if p.name.startswith(".tmp")]
     assert not (parcel_dataset / "work").exists()
 

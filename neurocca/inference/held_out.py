@@ -38,7 +38,7 @@ def held_out_test(
     In every permutation all runs of one view are rotated in time and all models are fitted again. Rotating the
     left-out variates of models fitted once would be cheaper and wrong: of two runs that agree by chance each
     predicts the other, so the runs' correlations depend on each other, and a null that rotates them one by one is
-    too narrow by a factor of about √2 (false positives in some 12 % of cases at α = .05).
+    too narrow by a factor of about √2.
 
     An estimator that chooses something by cross-validation (one with a ``cv`` parameter) gets the training runs'
     labels as ``groups`` and chooses on the training runs alone. What it chose for a left-out run is kept in the

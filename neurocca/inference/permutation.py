@@ -32,9 +32,9 @@ def permutation_test(
     """Test canonical correlations against circular shifts of one view inside runs.
 
     Permuting rows does not change a view's covariance, so both views are whitened once and a permutation costs
-    one product U'PV. The shrinkage stays as it was fitted. Where it was chosen on the same samples the test is
-    somewhat liberal (at α = .05 it rejected .087 ± .016 of independent pairs of AR(1) series, φ = .8, with three
-    runs of 100 volumes, and .067 ± .020 with eight): then the held-out test is the one to trust.
+    one product U'PV. The shrinkage stays as it was fitted. Where it was chosen on the same samples the test may be
+    somewhat liberal (``benchmarks/error_rates.py``: .063 of 300 pairs of independent AR(1) series at α = .05): then
+    the held-out test is the one to trust.
 
     Parameters
     ----------

@@ -52,6 +52,7 @@ Shared components of a film's features and the BOLD of a participant who watched
 | `*_desc-ccaStimulus_loadings.tsv` | correlation of each feature with the stimulus-side variates |
 | `*_desc-cca_permutations.tsv` | in-sample statistic per permutation; row 0 is observed |
 | `*_desc-ccaHeldOut_permutations.tsv` | mean held-out correlation per permutation; row 0 is observed |
+| `sub-*/figures/` | the figures of the reports |
 | `logs/*_config.toml` | complete configuration |
 """
 

@@ -1,5 +1,6 @@
 """Results in, one self-contained HTML page out: no network, no script, everything inlined."""
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,10 +31,29 @@ def render(data: ReportData) -> str:
     str
         A whole HTML document; the same data give the same text.
     """
+    return render_with_figures(data)[0]
+
+
+def render_with_figures(data: ReportData) -> tuple[str, dict[str, bytes]]:
+    """One subject's page, and its figures as files of their own.
+
+    Returns
+    -------
+    page : str
+        As `render` gives it.
+    figures : dict of bytes
+        SVG or PNG content by a camel-case name with the file's ending, for example ``cca00Features.svg``.
+    """
+    context = _context(data)
+    return _environment().get_template("participant.html.jinja").render(**context), _figure_files(context)
+
+
+def _context(data: ReportData) -> dict[str, Any]:
+    """Everything that the template fills in."""
     d = data.decomposition
     paragraphs = methods(d, set(data.feature_loadings["feature"].astype(str)))
     limit = _threshold(_reference(data.held_out_null, d["Components"][0]["Name"], d))
-    return _environment().get_template("participant.html.jinja").render(
+    return dict(
         d=d,
         components=[_component(data, index) for index in range(len(d["Components"]))],
         verdict=wording.verdict(d),
@@ -46,6 +66,22 @@ def render(data: ReportData) -> str:
         references=cited_in(" ".join(paragraphs)),
         config=toml_text(d["Config"]),
     )  # fmt: skip
+
+
+def _figure_files(context: Mapping[str, Any]) -> dict[str, bytes]:
+    drawn: dict[str, Any] = {"heldOut": context["overview"], "shrinkage": context["shrinkage"]}
+    for component in context["components"]:
+        prefix = component["record"]["Name"].replace("_", "")
+        drawn |= {f"{prefix}{name}": figure for name, figure in component["inference"].items()}
+        for part in ("series", "features", "parcels", "brain"):
+            drawn[f"{prefix}{part.capitalize()}"] = component[part]
+    files = {}
+    for name, figure in drawn.items():
+        if figure is not None and figure.startswith("data:image/png"):
+            files[f"{name}.png"] = base64.b64decode(figure.split(",", 1)[1])
+        elif figure is not None:
+            files[f"{name}.svg"] = f"{figure}\n".encode()
+    return files
 
 
 def render_index(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -161,7 +197,7 @@ def _component(data: ReportData, index: int) -> dict[str, Any]:
     return {
         "key": key,
         "record": record,
-        "inference": [Markup(svg) for svg in _inference_figures(data, record, key)],
+        "inference": {part: Markup(svg) for part, svg in _inference_figures(data, record, key).items()},
         "series": Markup(series),
         "features": Markup(features),
         "drivers": _drivers(data, name),
@@ -169,33 +205,31 @@ def _component(data: ReportData, index: int) -> dict[str, Any]:
     }
 
 
-def _inference_figures(data: ReportData, record: Mapping[str, Any], key: str) -> list[str]:
+def _inference_figures(data: ReportData, record: Mapping[str, Any], key: str) -> dict[str, str]:
     """Held-out null, held-out runs, in-sample null; those that exist."""
     d, name = data.decomposition, record["Name"]
-    drawn = []
+    drawn = {}
     held_out = _reference(data.held_out_null, name, d)
     if held_out.size and wording.is_known(record["HeldOutCorrelation"]):
-        drawn.append(
-            figures.null_histogram(
-                held_out,
-                record["HeldOutCorrelation"],
-                p=record["PValueHeldOut"],
-                label="held-out r, mean over runs",
-                name=f"{key}-held",
-            )
+        drawn["HeldOutNull"] = figures.null_histogram(
+            held_out,
+            record["HeldOutCorrelation"],
+            p=record["PValueHeldOut"],
+            label="held-out r, mean over runs",
+            name=f"{key}-held",
         )
     per_run = {run: r for run, r in record["HeldOutCorrelationPerRun"].items() if wording.is_known(r)}
     if per_run and wording.is_known(record["HeldOutCorrelation"]):
-        drawn.append(
-            figures.held_out_per_run(per_run, record["HeldOutCorrelation"], _threshold(held_out), name=f"{key}-runs")
+        drawn["HeldOutRuns"] = figures.held_out_per_run(
+            per_run, record["HeldOutCorrelation"], _threshold(held_out), name=f"{key}-runs"
         )
     in_sample = _reference(data.null, name, d)
     if in_sample.size:
         # the test's statistic, which is a correlation only where nothing was shrunk
         observed = float(data.null[name].iloc[0])
         label = "in-sample " + ("r" if abs(observed - record["InSampleCorrelation"]) < 1e-3 else "singular value")
-        drawn.append(
-            figures.null_histogram(in_sample, observed, p=record["PValueInSample"], label=label, name=f"{key}-in")
+        drawn["InSampleNull"] = figures.null_histogram(
+            in_sample, observed, p=record["PValueInSample"], label=label, name=f"{key}-in"
         )
     return drawn
 

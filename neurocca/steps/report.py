@@ -6,21 +6,27 @@ from pathlib import Path
 from neurocca.errors import NoInputError
 from neurocca.io.derivatives import read_decomposition, read_tables, subjects_of
 from neurocca.io.files import staged, write_text
-from neurocca.report.html import index_row, render, render_index
+from neurocca.report.html import index_row, render_index, render_with_figures
 from neurocca.report.record import ReportData
 
 
 def write_report(output: Path, subject: str) -> Path:
-    """Write ``sub-<subject>.html`` and the index from what lies in an output directory.
+    """Write ``sub-<subject>.html``, its figures as files, and the index from what lies in an output directory.
 
     Raises
     ------
     NoInputError
         When the participant has no results there.
     """
-    page = render(ReportData(**read_tables(output, subject)))
+    data = ReportData(**read_tables(output, subject))
+    page, figures = render_with_figures(data)
+    stem = f"sub-{subject}_task-{data.decomposition['Task']}"
     with staged(output) as folder:
         write_text(folder / f"sub-{subject}.html", page)
+        (folder / f"sub-{subject}" / "figures").mkdir(parents=True)
+        for name, content in figures.items():
+            label, ending = name.split(".")
+            (folder / f"sub-{subject}" / "figures" / f"{stem}_desc-{label}_plot.{ending}").write_bytes(content)
     rows = [index_row(read_decomposition(output, found)[0]) for found in subjects_of(output)]
     write_text(output / "index.html", render_index(rows))
     return output / f"sub-{subject}.html"

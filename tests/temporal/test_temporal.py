@@ -34,8 +34,11 @@ def test_response_agrees_with_nilearn_at_high_oversampling(model, rng):
         times, volume_times, model
     )
     assert ours.shape == expected.shape
+    # nilearn makes the derivatives orthogonal to the response, which leaves what they span as it is
+    fitted = ours @ np.linalg.lstsq(ours, expected, rcond=None)[0]
     for j in range(expected.shape[1]):
-        assert np.corrcoef(ours[:, j], expected[:, j])[0, 1] > 0.9995
+        assert np.corrcoef(fitted[:, j], expected[:, j])[0, 1] > 0.9995
+    assert np.corrcoef(ours[:, 0], expected[:, 0])[0, 1] > 0.99999
 
 
 def convolve_ones(times, volume_times, model):
