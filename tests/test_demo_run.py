@@ -58,10 +58,11 @@ def test_dataset_and_derivatives_are_valid_bids(study):
     assert validate(study / "out") == []
 
 
-def test_film_features_are_kept_and_used_again(study, capfd):
+def test_film_features_are_kept_and_used_again_with_relative_paths_too(study, capfd, monkeypatch):
     store = study / "work" / "features.h5"
     before = store.stat().st_mtime_ns
-    command = [str(study / "dataset"), str(study / "again"), "participant", "-w", str(study / "work"), "-v"]
+    monkeypatch.chdir(study)
+    command = ["dataset", "again", "participant", "-w", "work", "-v"]
     assert main([*command, "--n-permutations", "99", "--n-components", "3"]) == 0
     assert store.stat().st_mtime_ns == before
     assert "up to date" in capfd.readouterr().err

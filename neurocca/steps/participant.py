@@ -1,6 +1,7 @@
 """Participant level: one subject's film features against the same subject's BOLD."""
 
 import logging
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -276,7 +277,7 @@ def _films(recording: Recording) -> dict[str, Path]:
 
 def _digests(root: Path, recording: Recording, store: Path) -> list[dict[str, str]]:
     files = [p for run in recording.runs for p in (run.bold, run.confounds) if p is not None]
-    inside = [{"Path": path.relative_to(root).as_posix(), "SHA256": sha256(path)} for path in files]
+    inside = [{"Path": Path(os.path.relpath(path, root)).as_posix(), "SHA256": sha256(path)} for path in files]
     return [*inside, {"Path": store.name, "SHA256": sha256(store)}]
 
 
