@@ -15,8 +15,8 @@ _BORDER = 1e-6
 def bin_means(series: FeatureSeries, width: float, n_bins: int, onset: float = 0.0) -> NDArray[np.float64]:
     """Mean of the samples that begin within each of ``n_bins`` bins of equal width.
 
-    Bin v covers [v width, (v + 1) width) in seconds since the first volume. A bin without samples within the film
-    takes the sample that is on screen when it begins; one after its end takes the last sample.
+    Bin v covers [v width, (v + 1) width) in seconds since the first volume. A bin without samples takes the one that
+    is on screen when it begins; before the film that is its first sample, after it its last.
 
     Parameters
     ----------
