@@ -24,7 +24,7 @@ demo: $(VENV)/.for-use  ## simulate a small study and analyse it; the report lan
 
 test: lint  ## check style, types, tests and notebooks
 	$(THREADS) $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_FLAGS)
-	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
+	$(THREADS) $(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
 
 lint: $(VENV)/.for-dev  ## check style, architecture, types and spelling
 	$(BIN)/ruff check .

@@ -163,8 +163,8 @@ def _run_participants(args: argparse.Namespace, config: Config, command: Sequenc
         n_jobs=args.n_jobs,
         command=" ".join(command),
     )
-    for subject, verdict in verdicts.items():
-        print(f"\nsub-{subject}: {args.output_dir / f'sub-{subject}.html'}")
+    for subject, verdict in verdicts:
+        print(f"\nsub-{subject}: {args.output_dir / f'sub-{subject}.html'}", flush=True)
         print(verdict.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
         if "recovery" in verdict.attrs:
             print("planted components (simulated data):")

@@ -2,33 +2,26 @@
 
 import logging
 import os
-import platform
-from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-import neurocca
-from neurocca.cca.scoring import loadings
 from neurocca.cca.selection import LinearCCACV
 from neurocca.config import Config
 from neurocca.errors import NoInputError, UsageError
 from neurocca.inference.held_out import held_out_test
 from neurocca.inference.permutation import permutation_test
-from neurocca.inference.result import HeldOutResult, PermutationResult
-from neurocca.io.derivatives import Results, component_names, write_results
+from neurocca.io.derivatives import Results, write_results
 from neurocca.io.files import sha256
 from neurocca.io.layout import find_recordings
 from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
-from neurocca.steps.assemble import Assembled, assemble, check_design
+from neurocca.steps.assemble import Assembled, assemble, check_design, read_features
 from neurocca.steps.features import films_store
 from neurocca.steps.progress import progress_bar
-from neurocca.steps.recovery import recovery
+from neurocca.steps.record import collect
 from neurocca.steps.report import write_report
 
 log = logging.getLogger(__name__)
@@ -45,8 +38,10 @@ def run_participants(
     work_dir: Path = Path("work"),
     n_jobs: int = 1,
     command: str = "",
-) -> dict[str, pd.DataFrame]:
+) -> Iterator[tuple[str, pd.DataFrame]]:
     """Analyse participants one after the other and write their derivatives and reports.
+
+    Before the first is analysed, all are looked up and their runs compared with the features.
 
     Parameters
     ----------
@@ -64,10 +59,11 @@ def run_participants(
     command : str
         The command line, for the record.
 
-    Returns
-    -------
-    dict of DataFrame
-        Verdict table by participant: r_in_sample, r_held_out, p_held_out, p_in_sample per component.
+    Yields
+    ------
+    participant : str
+    verdict : DataFrame
+        r_in_sample, r_held_out, p_held_out, p_in_sample per component; written when it is yielded.
     """
     if output_dir.resolve() == bids_dir.resolve():
         raise UsageError(
@@ -75,21 +71,19 @@ def run_participants(
             f"{bids_dir / 'derivatives' / 'neurocca'}."
         )
     recordings = find_recordings(bids_dir, labels, task=task, t_r=config.align.t_r)
-    stores = [features or films_store(_films(r), work_dir, config.features) for r in recordings[:1]]
-    verdicts = {}
-    with FeatureStore(stores[0]) as store:
+    if features is None:
+        features = films_store(_shared_films(recordings), work_dir, config.features)
+    with FeatureStore(features) as store:
         for recording in recordings:
-            if features is None and _films(recording) != _films(recordings[0]):
-                raise UsageError(f"sub-{recording.subject} saw other films than sub-{recordings[0].subject}.")
+            read_features(store, recording, config.align)
+        for recording in recordings:
             log.info("sub-%s: %d runs of task %s", recording.subject, len(recording.runs), recording.task)
-            assembled = assemble(recording, store, config)
-            results = analyse(recording, assembled, config, n_jobs=n_jobs)
+            results = analyse(recording, assemble(recording, store, config), config, n_jobs=n_jobs)
             results.decomposition["Inputs"] = _digests(bids_dir, recording, store.path)
             results.decomposition["Command"] = command
             write_results(output_dir, results, config)
             write_report(output_dir, recording.subject)
-            verdicts[recording.subject] = verdict_table(results)
-    return verdicts
+            yield recording.subject, verdict_table(results)
 
 
 def analyse(recording: Recording, assembled: Assembled, config: Config, *, n_jobs: int = 1) -> Results:
@@ -120,7 +114,7 @@ def analyse(recording: Recording, assembled: Assembled, config: Config, *, n_job
             cca, design.X, design.Y, runs=design.runs, min_shift=min_shift, n_permutations=test.n_permutations,
             rng=np.random.default_rng(seeds[1]), n_jobs=n_jobs, progress=done,
         )  # fmt: skip
-    return _results(recording, assembled, config, cca, held, sample)
+    return collect(recording, assembled, config, cca, held, sample)
 
 
 def verdict_table(results: Results) -> pd.DataFrame:
@@ -141,127 +135,13 @@ def verdict_table(results: Results) -> pd.DataFrame:
     return table
 
 
-def _results(
-    recording: Recording,
-    assembled: Assembled,
-    config: Config,
-    cca: LinearCCACV,
-    held: HeldOutResult,
-    sample: PermutationResult,
-) -> Results:
-    design, names = assembled.design, component_names(len(held.correlations))
-    stimulus, bold = cca.transform(design.X, design.Y)
-    columns = pd.DataFrame(assembled.columns, columns=["space", "feature", "delay"])
-    voxels = recording.kind == "voxels"
-    decomposition = {
-        **_description(recording, assembled, config),
-        "Shrinkage": _shrinkage(cca, held, config),
-        "Components": _components(names, cca, design, held, sample),
-    }
-    return Results(
-        decomposition=decomposition,
-        bold_variates=pd.DataFrame(bold, columns=names),
-        stimulus_variates=pd.DataFrame(stimulus, columns=names),
-        null=_null_table(sample, names),
-        held_out_null=_null_table(held, names),
-        feature_loadings=pd.concat([columns, pd.DataFrame(cca.x_loadings_, columns=names)], axis=1),
-        response_loadings=cca.y_loadings_.T,
-        cross_loadings=loadings(design.Y, stimulus).T,
-        responses=list(design.y_names),
-        mask=assembled.mask,
-        recovery=recovery(recording, assembled, bold, cca.y_loadings_.T) if voxels and recording.simulated else None,
-    )
-
-
-def _description(recording: Recording, assembled: Assembled, config: Config) -> dict[str, Any]:
-    design = assembled.design
-    spaces = [space for space, _, _ in assembled.columns]
-    align, test = config.align, config.inference
-    return {
-        "Method": "Linear canonical correlation analysis with shrinkage chosen by cross-validation",
-        "Simulated": recording.simulated,
-        "Subject": recording.subject,
-        "Task": recording.task,
-        "Dataset": {"Name": recording.dataset, "Kind": recording.kind},
-        "RepetitionTime": recording.t_r,
-        "NumberOfVolumes": len(design.X),
-        "NumberOfFeatures": design.X.shape[1],
-        "NumberOfResponses": design.Y.shape[1],
-        "FeatureSpaces": {space: spaces.count(space) for space in dict.fromkeys(spaces)},
-        "DroppedFeatures": assembled.dropped_features,
-        "DroppedResponses": assembled.dropped_responses,
-        "Alignment": {
-            "Response": align.response,
-            "HRF": align.hrf,
-            "Delays": list(align.delays),
-            "Log": list(align.log),
-            "HighPass": align.high_pass,
-            "Standardize": align.standardize,
-        },
-        "Inference": {
-            "Scheme": test.scheme,
-            "NumberOfPermutations": test.n_permutations,
-            "MinShift": test.min_shift,
-            "Seed": test.seed,
-            "Correction": "maximum statistic over components",
-        },
-        "Runs": assembled.qc,
-        "Warnings": _warnings(assembled),
-        "Config": asdict(config),
-        "Software": _software(),
-    }
-
-
-def _components(
-    names: Sequence[str], cca: LinearCCACV, design: Any, held: HeldOutResult, sample: PermutationResult
-) -> list[dict[str, Any]]:
-    from neurocca.cca.scoring import paired_correlations
-
-    in_sample = paired_correlations(*cca.transform(design.X, design.Y))
-    return [
-        {
-            "Name": name,
-            "InSampleCorrelation": _rounded(in_sample[i]),
-            "HeldOutCorrelation": _rounded(held.correlations[i]),
-            "HeldOutCorrelationPerRun": {
-                str(run): _rounded(r) for run, r in zip(held.run_labels, held.per_run[:, i], strict=True)
-            },
-            "PValueInSample": _rounded(sample.pvalues[i]),
-            "PValueHeldOut": _rounded(held.pvalues[i]),
-        }
-        for i, name in enumerate(names)
-    ]
-
-
-def _shrinkage(cca: LinearCCACV, held: HeldOutResult, config: Config) -> dict[str, Any]:
-    return {
-        "Features": cca.shrinkage_[0],
-        "BOLD": cca.shrinkage_[1],
-        "GridFeatures": list(config.fit.shrinkage_x),
-        "GridBOLD": list(config.fit.shrinkage_y),
-        "Score": [[_rounded(r) for r in row] for row in cca.cv_scores_.mean(axis=0)],
-        "PerFold": [
-            {"LeftOut": str(run), "Features": fitted.shrinkage_[0], "BOLD": fitted.shrinkage_[1]}
-            for run, fitted in zip(held.run_labels, held.estimators, strict=True)
-        ],
-    }
-
-
-def _null_table(test: PermutationResult, names: Sequence[str]) -> pd.DataFrame:
-    table = pd.DataFrame(np.vstack([test.correlations, test.null]), columns=list(names))
-    table.insert(0, "permutation", np.arange(len(table)))
-    return table
-
-
-def _warnings(assembled: Assembled) -> list[str]:
-    found = []
-    for what, dropped in (("responses", assembled.dropped_responses), ("features", assembled.dropped_features)):
-        if dropped:
-            shown = ", ".join(dropped[:10]) + (", …" if len(dropped) > 10 else "")
-            found.append(f"{len(dropped)} constant {what} were left out: {shown}.")
-    for text in found:
-        log.warning("%s", text)
-    return found
+def _shared_films(recordings: Sequence[Recording]) -> dict[str, Path]:
+    """Films by run label; all participants must have seen the same."""
+    films = _films(recordings[0])
+    for recording in recordings[1:]:
+        if _films(recording) != films:
+            raise UsageError(f"sub-{recording.subject} saw other films than sub-{recordings[0].subject}.")
+    return films
 
 
 def _films(recording: Recording) -> dict[str, Path]:
@@ -279,14 +159,3 @@ def _digests(root: Path, recording: Recording, store: Path) -> list[dict[str, st
     files = [p for run in recording.runs for p in (run.bold, run.confounds) if p is not None]
     inside = [{"Path": Path(os.path.relpath(path, root)).as_posix(), "SHA256": sha256(path)} for path in files]
     return [*inside, {"Path": store.name, "SHA256": sha256(store)}]
-
-
-def _software() -> dict[str, str]:
-    libraries = ("numpy", "scipy", "scikit-learn", "pandas", "nilearn", "nibabel", "h5py")
-    versions = {library: version(library) for library in libraries}
-    return {"neurocca": neurocca.__version__, "python": platform.python_version(), **versions}
-
-
-def _rounded(value: float) -> float:
-    """Six decimals: more would carry the rounding noise of one machine into the record."""
-    return round(float(value), 6)

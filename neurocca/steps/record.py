@@ -1,0 +1,166 @@
+"""What is written down of an analysis: the record beside its results."""
+
+import logging
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import neurocca
+from neurocca.cca.scoring import loadings, paired_correlations
+from neurocca.cca.selection import LinearCCACV
+from neurocca.config import Config
+from neurocca.inference.result import HeldOutResult, PermutationResult
+from neurocca.io.derivatives import Results, component_names
+from neurocca.io.recording import Recording
+from neurocca.steps.assemble import Assembled
+from neurocca.steps.recovery import recovery
+
+log = logging.getLogger(__name__)
+
+
+def collect(
+    recording: Recording,
+    assembled: Assembled,
+    config: Config,
+    cca: LinearCCACV,
+    held: HeldOutResult,
+    sample: PermutationResult,
+) -> Results:
+    """Tables, maps and the record of one subject's analysis.
+
+    Parameters
+    ----------
+    recording : Recording
+    assembled : Assembled
+    config : Config
+    cca : LinearCCACV
+        Fitted on all runs.
+    held, sample : results of the held-out and the in-sample test
+    """
+    design, names = assembled.design, component_names(len(held.correlations))
+    stimulus, bold = cca.transform(design.X, design.Y)
+    columns = pd.DataFrame(assembled.columns, columns=["space", "feature", "delay"])
+    voxels = recording.kind == "voxels"
+    decomposition = {
+        **_description(recording, assembled, config),
+        "Shrinkage": _shrinkage(cca, held, config),
+        "Components": _components(names, cca, design, held, sample),
+    }
+    return Results(
+        decomposition=decomposition,
+        bold_variates=pd.DataFrame(bold, columns=names),
+        stimulus_variates=pd.DataFrame(stimulus, columns=names),
+        null=_null_table(sample, names),
+        held_out_null=_null_table(held, names),
+        feature_loadings=pd.concat([columns, pd.DataFrame(cca.x_loadings_, columns=names)], axis=1),
+        response_loadings=cca.y_loadings_.T,
+        cross_loadings=loadings(design.Y, stimulus).T,
+        responses=list(design.y_names),
+        mask=assembled.mask,
+        recovery=recovery(recording, assembled, bold, cca.y_loadings_.T) if voxels and recording.simulated else None,
+    )
+
+
+def _description(recording: Recording, assembled: Assembled, config: Config) -> dict[str, Any]:
+    design = assembled.design
+    spaces = [space for space, _, _ in assembled.columns]
+    align, test = config.align, config.inference
+    return {
+        "Method": "Linear canonical correlation analysis with shrinkage chosen by cross-validation",
+        "Simulated": recording.simulated,
+        "Subject": recording.subject,
+        "Task": recording.task,
+        "Dataset": {"Name": recording.dataset, "Kind": recording.kind},
+        "RepetitionTime": recording.t_r,
+        "NumberOfVolumes": len(design.X),
+        "NumberOfFeatures": design.X.shape[1],
+        "NumberOfResponses": design.Y.shape[1],
+        "FeatureSpaces": {space: spaces.count(space) for space in dict.fromkeys(spaces)},
+        "DroppedFeatures": assembled.dropped_features,
+        "DroppedResponses": assembled.dropped_responses,
+        "Alignment": {
+            "Response": align.response,
+            "HRF": align.hrf,
+            "Delays": list(align.delays),
+            "Log": list(align.log),
+            "HighPass": align.high_pass,
+            "Standardize": align.standardize,
+        },
+        "Inference": {
+            "Scheme": test.scheme,
+            "NumberOfPermutations": test.n_permutations,
+            "MinShift": test.min_shift,
+            "Seed": test.seed,
+            "Correction": "maximum statistic over components",
+        },
+        "Runs": assembled.qc,
+        "Warnings": _warnings(assembled),
+        "Config": asdict(config),
+        "Software": _software(),
+    }
+
+
+def _components(
+    names: Sequence[str], cca: LinearCCACV, design: Any, held: HeldOutResult, sample: PermutationResult
+) -> list[dict[str, Any]]:
+    in_sample = paired_correlations(*cca.transform(design.X, design.Y))
+    return [
+        {
+            "Name": name,
+            "InSampleCorrelation": _rounded(in_sample[i]),
+            "HeldOutCorrelation": _rounded(held.correlations[i]),
+            "HeldOutCorrelationPerRun": {
+                str(run): _rounded(r) for run, r in zip(held.run_labels, held.per_run[:, i], strict=True)
+            },
+            "PValueInSample": _rounded(sample.pvalues[i]),
+            "PValueHeldOut": _rounded(held.pvalues[i]),
+        }
+        for i, name in enumerate(names)
+    ]
+
+
+def _shrinkage(cca: LinearCCACV, held: HeldOutResult, config: Config) -> dict[str, Any]:
+    return {
+        "Features": cca.shrinkage_[0],
+        "BOLD": cca.shrinkage_[1],
+        "GridFeatures": list(config.fit.shrinkage_x),
+        "GridBOLD": list(config.fit.shrinkage_y),
+        "Score": [[_rounded(r) for r in row] for row in cca.cv_scores_.mean(axis=0)],
+        "PerFold": [
+            {"LeftOut": str(run), "Features": fitted.shrinkage_[0], "BOLD": fitted.shrinkage_[1]}
+            for run, fitted in zip(held.run_labels, held.estimators, strict=True)
+        ],
+    }
+
+
+def _null_table(test: PermutationResult, names: Sequence[str]) -> pd.DataFrame:
+    table = pd.DataFrame(np.vstack([test.correlations, test.null]), columns=list(names))
+    table.insert(0, "permutation", np.arange(len(table)))
+    return table
+
+
+def _warnings(assembled: Assembled) -> list[str]:
+    found = []
+    for what, dropped in (("responses", assembled.dropped_responses), ("features", assembled.dropped_features)):
+        if dropped:
+            shown = ", ".join(dropped[:10]) + (", …" if len(dropped) > 10 else "")
+            found.append(f"{len(dropped)} constant {what} were left out: {shown}.")
+    for text in found:
+        log.warning("%s", text)
+    return found
+
+
+def _software() -> dict[str, str]:
+    libraries = ("numpy", "scipy", "scikit-learn", "pandas", "nilearn", "nibabel", "h5py")
+    versions = {library: version(library) for library in libraries}
+    return {"neurocca": neurocca.__version__, "python": platform.python_version(), **versions}
+
+
+def _rounded(value: float) -> float:
+    """Six decimals: more would carry the rounding noise of one machine into the record."""
+    return round(float(value), 6)
