@@ -71,6 +71,18 @@ def test_film_features_are_kept_and_used_again_with_relative_paths_too(study, ca
         assert again.read_bytes() == func(study, name).read_bytes()
 
 
+def test_a_film_that_is_not_there_is_named(study, capsys, tmp_path):
+    film = study / "dataset" / "stimuli" / "demo_run-2.mp4"
+    film.rename(tmp_path / "away.mp4")
+    try:
+        code = main([str(study / "dataset"), str(tmp_path / "out"), "participant", "-w", str(tmp_path / "work")])
+    finally:
+        (tmp_path / "away.mp4").rename(film)
+    assert code == 66
+    assert re.search(r"demo_run-2\.mp4: no such file; events\.tsv of sub-01, run 2", capsys.readouterr().err)
+    assert not (tmp_path / "work").exists()
+
+
 def test_a_damaged_volume_is_named(study, capsys, tmp_path):
     bold = study / "dataset" / "sub-01" / "func" / "sub-01_task-movie_run-2_bold.nii.gz"
     whole = bold.read_bytes()

@@ -91,7 +91,10 @@ class BidsDataset:
             return None, 0.0
         if len(films) > 1:
             raise DataError(f"{events}: {len(films)} films in one run; one is expected: {', '.join(films[:3])}.")
-        return self.root / "stimuli" / films[0], float(shown["onset"].iloc[0])
+        film = self.root / "stimuli" / str(films[0])
+        if not film.resolve().is_relative_to(self.root.resolve()):
+            raise DataError(f"{events}: stim_file {films[0]!r} leads out of the dataset.")
+        return film, float(shown["onset"].iloc[0])
 
     def _repetition_time(self, bold: Any, t_r: float) -> float:
         sidecars = self._layout.get_nearest(

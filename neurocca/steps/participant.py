@@ -152,6 +152,10 @@ def _films(recording: Recording) -> dict[str, Path]:
             f"sub-{recording.subject}: no --features given, and no events.tsv names a film (stim_file) for run "
             f"{', '.join(missing)}."
         )
+    for run, film in films.items():
+        if not film.is_file():
+            why = "its content is not here: get it with datalad" if film.is_symlink() else "no such file"
+            raise NoInputError(f"{film}: {why}; events.tsv of sub-{recording.subject}, run {run} names it.")
     return films
 
 

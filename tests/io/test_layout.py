@@ -105,6 +105,9 @@ def test_bids_trouble_is_named(tmp_path):
     )
     with pytest.raises(DataError, match="2 films in one run"):
         find_recordings(root)
+    touch(events, "onset\tduration\tstim_file\n0\t1\t../../film.mp4\n")
+    with pytest.raises(DataError, match=r"film\.mp4' leads out of the dataset"):
+        find_recordings(root)
     touch(tmp_path / "empty" / "dataset_description.json", json.dumps({"Name": "x", "BIDSVersion": "1.10.0"}))
     with pytest.raises(NoInputError, match=r"without any _bold\.nii\.gz"):
         find_recordings(tmp_path / "empty")
