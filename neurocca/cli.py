@@ -20,8 +20,8 @@ Helper verbs (each has its own --help):
   neurocca report OUTPUT_DIR                      make the reports of an output directory again
   neurocca demo [DIR]                             simulated example: film to report
 
-Exit codes: 0 ok; 1 failure; 17 unknown analysis level; 18 filters select nothing; 64 usage; 65 data error;
-66 no input; 73 output cannot be written.
+Exit codes: 0 ok; 1 unexpected failure; 17 unknown analysis level; 18 filters select nothing; 64 usage; 65 data error;
+66 no input; 73 output cannot be written; 130 interrupted.
 """
 
 
@@ -50,7 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of our output has gone; leave without a second complaint at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        if logging.getLogger("neurocca").isEnabledFor(logging.INFO):
+            raise
+        print(f"neurocca: unexpected {type(error).__name__}: {_one_line(error)} (-v shows where)", file=sys.stderr)
+        return 1
     return 0
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _bids_app(arguments: list[str]) -> None:
@@ -163,8 +172,8 @@ def _run_participants(args: argparse.Namespace, config: Config, command: Sequenc
         n_jobs=args.n_jobs,
         command=" ".join(command),
     )
-    for subject, verdict in verdicts:
-        print(f"\nsub-{subject}: {args.output_dir / f'sub-{subject}.html'}", flush=True)
+    for page, verdict in verdicts:
+        print(f"\n{page}")
         print(verdict.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
         if "recovery" in verdict.attrs:
             print("planted components (simulated data):")
@@ -174,7 +183,7 @@ def _run_participants(args: argparse.Namespace, config: Config, command: Sequenc
 def _check_folders(args: argparse.Namespace) -> None:
     if args.n_jobs == 0:
         raise UsageError("--n-jobs 0: give the number of jobs, or -1 for all cores.")
-    if args.work_dir.resolve().is_relative_to(args.bids_dir.resolve()):
+    if args.features is None and args.work_dir.resolve().is_relative_to(args.bids_dir.resolve()):
         raise UsageError(f"the working directory {args.work_dir} lies in the input directory {args.bids_dir}.")
 
 

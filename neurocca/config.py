@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,11 @@ class FeaturesConfig:
 
     rate: float = 5.0
     annotation_rate: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "annotation_rate"):
+            value = getattr(self, name)
+            _check(0 < value <= 1000, f"features.{name}={value} must be samples per second, above 0 and up to 1000.")
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,8 @@ class AlignConfig:
             len(self.trim) in (0, 2) and all(t >= 0 for t in self.trim),
             f"align.trim={list(self.trim)} must be empty or [volumes at the start, volumes at the end].",
         )
-        _check(self.t_r >= 0, f"align.t_r={self.t_r} must be in seconds, or 0.")
+        _check(0 <= self.t_r < 1000, f"align.t_r={self.t_r} must be in seconds, or 0.")
+        _check(len(set(self.spaces)) == len(self.spaces), f"align.spaces={list(self.spaces)} repeat.")
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ class InferenceConfig:
 
     def __post_init__(self) -> None:
         _check(self.n_permutations >= 1, f"inference.n_permutations={self.n_permutations} must be at least 1.")
-        _check(self.min_shift > 0, f"inference.min_shift={self.min_shift} must be more than 0 seconds.")
+        _check(0 < self.min_shift < 1e6, f"inference.min_shift={self.min_shift} must be more than 0 seconds.")
         _check(self.seed >= 0, f"inference.seed={self.seed} must not be negative.")
 
 
@@ -143,10 +150,12 @@ class Config:
     @classmethod
     def from_toml(cls, path: Path) -> "Config":
         """Read a TOML file."""
-        if not path.is_file():
-            raise NoInputError(f"configuration {path}: no such file.")
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise NoInputError(f"configuration {path}: no such file.") from error
+        except OSError as error:
+            raise NoInputError(f"configuration {path}: cannot be read: {error.strerror}.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise DataError(f"configuration {path}: not valid TOML: {error}") from error
         try:
@@ -206,7 +215,9 @@ def _convert(value: Any, hint: Any, key: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise UsageError(f"{key}={value!r} must be a list.")
         return tuple(_convert(v, get_args(hint)[0], key) for v in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise UsageError(f"{key}={value} must be finite.")
         return float(value)
     if origin in (Union, UnionType) or not isinstance(value, hint) or isinstance(value, bool) is not (hint is bool):
         raise UsageError(f"{key}={value!r} must be of type {getattr(hint, '__name__', hint)}.")

@@ -52,9 +52,10 @@ def research_cut_to_segment(seconds: float, run: str) -> float:
 
 
 def overlap_trim(run: str) -> tuple[int, int]:
-    """Volumes to cut off the start and the end of a run, so that no part of the film occurs in two runs.
+    """Volumes to cut off the start and the end of a run, so that no part of the film is on screen in two runs' volumes.
 
-    The first run keeps its start and the last run its end.
+    The first run keeps its start and the last run its end. Delayed or convolved features of the first volumes that
+    are kept still reach back to film that the run before has shown as well.
     """
     return (0 if run == RUNS[0] else OVERLAP_TRIM, 0 if run == RUNS[-1] else OVERLAP_TRIM)
 

@@ -41,7 +41,7 @@ def test_from_tables_to_report(parcel_dataset, capsys):
     out = parcel_dataset / "out"
     printed = capsys.readouterr().out
     for subject in ("01", "02"):
-        assert str(out / f"sub-{subject}.html") in printed
+        assert str(out / f"sub-{subject}_task-film.html") in printed
         func = out / f"sub-{subject}" / "func"
         decomposition = json.loads((func / f"sub-{subject}_task-film_desc-cca_decomposition.json").read_text())
         first = decomposition["Components"][0]
@@ -52,7 +52,7 @@ def test_from_tables_to_report(parcel_dataset, capsys):
         null = pd.read_csv(func / f"sub-{subject}_task-film_desc-ccaHeldOut_permutations.tsv", sep="\t")
         assert len(null) == 100
         assert null["cca_00"][0] == pytest.approx(first["HeldOutCorrelation"], abs=1e-5)
-        assert (out / f"sub-{subject}.html").read_text().lower().startswith("<!doctype html>")
+        assert (out / f"sub-{subject}_task-film.html").read_text().lower().startswith("<!doctype html>")
         figures = out / f"sub-{subject}" / "figures"
         for figure in ("heldOut", "shrinkage", "cca00HeldOutNull", "cca00Series", "cca00Features", "cca01Parcels"):
             svg = ElementTree.parse(figures / f"sub-{subject}_task-film_desc-{figure}_plot.svg").getroot()
@@ -89,12 +89,36 @@ def test_the_same_command_gives_the_same_bytes(parcel_dataset, monkeypatch):
 
 def test_reports_can_be_made_again_alone(parcel_dataset, capsys):
     assert main(run(parcel_dataset)) == 0
-    page = parcel_dataset / "out" / "sub-01.html"
+    page = parcel_dataset / "out" / "sub-01_task-film.html"
     before = page.read_bytes()
     page.unlink()
     assert main(["report", str(parcel_dataset / "out")]) == 0
     assert page.read_bytes() == before
     fails(capsys, ["report", str(parcel_dataset / "dataset")], 66, "no neurocca results")
+
+
+def test_damaged_results_are_named_when_a_report_is_made_again(parcel_dataset, capsys):
+    assert main(run(parcel_dataset)) == 0
+    capsys.readouterr()
+    func = parcel_dataset / "out" / "sub-01" / "func"
+    mixing = func / "sub-01_task-film_desc-cca_mixing.tsv"
+    mixing.write_text("".join(mixing.read_text().splitlines(keepends=True)[:50]))
+    fails(capsys, ["report", str(parcel_dataset / "out")], 65, "results of sub-01, task film are damaged")
+    fails(
+        capsys, ["report", str(parcel_dataset / "out"), "--participant-label", "09"], 18, "no results of participant 09"
+    )
+
+
+def test_two_tasks_share_an_output_directory(parcel_dataset):
+    for n in (1, 2, 3):
+        other = csv(parcel_dataset, n).with_name(f"sub-01_task-other_run-{n}_bold.csv")
+        other.write_text(csv(parcel_dataset, n, "02").read_text())
+    assert main(run(parcel_dataset, "--task-id", "film")) == 0
+    assert main(run(parcel_dataset, "--task-id", "other")) == 0
+    out = parcel_dataset / "out"
+    assert "task other" in (out / "sub-01_task-other.html").read_text()
+    assert "task film" in (out / "sub-01_task-film.html").read_text()
+    assert all(f"sub-01_task-{task}.html" in (out / "index.html").read_text() for task in ("film", "other"))
 
 
 def test_the_command_line_wins_over_the_file(parcel_dataset):
@@ -149,6 +173,9 @@ def test_wrong_configurations(parcel_dataset, capsys):
             "run 1 has 90 volumes: shifts of inference.min_shift=48 volumes .* at least 96",
         ),
         (good.replace("t_r = 2.0", ""), 64, r"set align\.t_r"),
+        (good + "[features]\nrate = 0\n", 64, "features.rate=0.0 must be samples per second"),
+        (good.replace("t_r = 2.0", "t_r = inf"), 64, "align.t_r=inf must be finite"),
+        (good.replace("[align]\n", '[align]\nspaces = ["film", "film"]\n'), 64, "spaces=.* repeat"),
         (good.replace("[align]\n", "[align]\ntrim = [50, 50]\n"), 65, "run 1: .* leaves nothing of a run of 90"),
     ):
         config.write_text(text)
@@ -168,6 +195,85 @@ def test_runs_and_features_must_go_together(parcel_dataset, capsys):
     fails(capsys, run(parcel_dataset), 65, r"run 3: features end at 180\.0 s, but .* end at 120\.0 s", out)
     last.write_text(content + "".join(content.splitlines(keepends=True)[1:21]))
     fails(capsys, run(parcel_dataset), 65, r"run 3: features end at 180\.0 s, but .* end at 220\.0 s", out)
+
+
+def test_two_tables_of_one_run_are_not_told_apart(parcel_dataset, capsys):
+    twin = csv(parcel_dataset, 2).with_name("sub-01_task-film_run-02_desc-x_bold.csv")
+    twin.write_text(csv(parcel_dataset, 2).read_text())
+    fails(capsys, run(parcel_dataset), 64, "a second table for run 2 of sub-01", parcel_dataset / "out")
+
+
+def test_features_must_have_the_same_names_in_every_run(parcel_dataset, capsys):
+    with h5py.File(parcel_dataset / "features.h5", "r+") as file:
+        file["film/run-2"].attrs["names"] = '["motion", "brightness"]'
+    fails(capsys, run(parcel_dataset), 65, "other features in run 2 .motion, brightness", parcel_dataset / "out")
+
+
+def test_constant_features_are_left_out_and_named(parcel_dataset, capfd):
+    store = parcel_dataset / "features.h5"
+    with h5py.File(store, "r+") as file:
+        for n in (1, 2, 3):
+            group = file[f"film/run-{n}"]
+            data = np.column_stack([group["data"][()], np.full(90, 0.1)])
+            del group["data"]
+            group["data"] = data
+            group.attrs["names"] = '["brightness", "motion", "still"]'
+    for n, response in enumerate(('response = "delays"', 'response = "hrf"')):
+        config = parcel_dataset / "config.toml"
+        config.write_text(re.sub(r"response = .*", response, config.read_text()))
+        assert main(run(parcel_dataset, out=f"out{n}")) == 0
+        loadings = (parcel_dataset / f"out{n}/sub-01/func/sub-01_task-film_desc-ccaStimulus_loadings.tsv").read_text()
+        assert "still" not in loadings
+        assert "constant features were left out: film:still" in capfd.readouterr().err
+
+
+def test_other_datasets_are_not_written_into(parcel_dataset, capsys):
+    out = parcel_dataset / "theirs"
+    out.mkdir()
+    (out / "dataset_description.json").write_text('{"Name": "their study", "BIDSVersion": "1.10.0"}')
+    fails(capsys, run(parcel_dataset, out="theirs"), 73, "belongs to the dataset 'their study'")
+    assert [p.name for p in out.iterdir()] == ["dataset_description.json"]
+    fails(capsys, run(parcel_dataset, out="."), 64, "output directory .* holds the input directory")
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_analysis(parcel_dataset, capsys, monkeypatch):
+    (parcel_dataset / "file").write_text("")
+    monkeypatch.setattr("neurocca.steps.participant.assemble", None)
+    fails(capsys, run(parcel_dataset, out="file/out"), 73, "file/out: cannot be written")
+
+
+def test_a_page_that_cannot_be_replaced_leaves_no_half_output(parcel_dataset, capsys):
+    (parcel_dataset / "out" / "sub-01_task-film.html").mkdir(parents=True)
+    fails(capsys, run(parcel_dataset), 73, "sub-01_task-film.html: cannot be written")
+    assert not [p for p in (parcel_dataset / "out").rglob("*") if p.name.startswith(".tmp")]
+
+
+def test_feature_files_do_not_replace_films(parcel_dataset, capsys):
+    film = parcel_dataset / "film.mp4"
+    film.write_bytes(b"a film")
+    fails(
+        capsys, ["features", str(parcel_dataset / "other.mp4"), "-o", str(film)], 73, "exists and is no feature store"
+    )
+    assert film.read_bytes() == b"a film"
+
+
+def test_permutations_are_counted_where_runs_allow_only_a_few(parcel_dataset):
+    config = parcel_dataset / "config.toml"
+    config.write_text(config.read_text() + "min_shift = 88.0\n")
+    assert main(run(parcel_dataset)) == 0
+    func = parcel_dataset / "out" / "sub-01" / "func"
+    decomposition = json.loads((func / "sub-01_task-film_desc-cca_decomposition.json").read_text())
+    assert decomposition["Inference"]["NumberOfPermutations"] == 27
+    assert decomposition["Components"][0]["PValueHeldOut"] >= 1 / 28 - 1e-6
+    assert "27 permutations" in (parcel_dataset / "out" / "sub-01_task-film.html").read_text()
+
+
+def test_an_unexpected_failure_is_one_line(parcel_dataset, capsys, monkeypatch):
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("neurocca.steps.participant.find_recordings", broken)
+    fails(capsys, run(parcel_dataset), 1, "unexpected RuntimeError: two lines")
 
 
 def test_two_runs_are_too_few(parcel_dataset, capsys):
@@ -211,7 +317,7 @@ def test_constant_columns_are_left_out_with_a_warning(parcel_dataset, capfd):
         table.assign(p4=0.1 if n == 2 else table["p4"]).to_csv(csv(parcel_dataset, n), index=False)
     assert main(run(parcel_dataset)) == 0
     assert "1 constant responses were left out: p4" in capfd.readouterr().err
-    page = (parcel_dataset / "out" / "sub-01.html").read_text()
+    page = (parcel_dataset / "out" / "sub-01_task-film.html").read_text()
     assert "1 constant responses were left out: p4" in page
 
 

@@ -45,7 +45,7 @@ def test_the_two_planted_components_are_found_and_no_third(study):
 
 
 def test_the_report_says_that_the_data_are_simulated(study):
-    page = (study / "out" / "sub-01.html").read_text()
+    page = (study / "out" / "sub-01_task-movie.html").read_text()
     text = re.sub(r"<[^>]+>", " ", page)
     assert "SIMULATED DATA" in text
     assert "Were the planted components recovered?" in text

@@ -1,5 +1,6 @@
 """Real data through the library, against an independent computation and the published figures."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -127,6 +128,17 @@ def test_sound_and_motion_reach_the_brain_two_to_three_volumes_later(film, parce
         assert np.abs(pooled).max() < 0.15, names[j]
 
 
+def test_measures_that_were_cut_off_are_named(studyforrest_data, tmp_path, capsys):
+    folder = tmp_path / "confounds"
+    shutil.copytree(studyforrest_data / "confoundsannotation", folder)
+    path = folder / "annotation" / "visual" / "fg_av_ger_seg3_brmean.tsv"
+    path.chmod(0o644)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:1001]))
+    assert main(["features", str(folder), "-o", str(tmp_path / "f.h5")]) == 65
+    assert "fg_av_ger_seg3_brmean.tsv: 1000 frames, expected at least the 24400" in capsys.readouterr().err
+    assert not (tmp_path / "f.h5").exists()
+
+
 def test_film_of_another_run_shares_nothing(film, parcels):
     """The wrong film, cut to length, must not correlate: what is found is about the film, not about films."""
     wrong = [film[(r + 1) % 8] for r in range(8)]
@@ -147,8 +159,8 @@ def test_the_two_commands_of_the_readme(studyforrest_data, tmp_path, capsys):
     assert main([*command, "--features", str(store), "--n-permutations", "49"]) == 0
     loadings = pd.read_csv(out / "sub-02/func/sub-02_task-avmovie_desc-ccaStimulus_loadings.tsv", sep="\t")
     assert set(loadings["space"]) == {"audio", "emotions", "locations", "lowlevel", "music"}
-    assert (out / "sub-02.html").stat().st_size < 10_000_000
-    assert "sub-02.html" in capsys.readouterr().out
+    assert (out / "sub-02_task-avmovie.html").stat().st_size < 10_000_000
+    assert "sub-02_task-avmovie.html" in capsys.readouterr().out
 
 
 def test_a_truncated_run_is_told_from_the_published_length(studyforrest_data, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Linear canonical correlation analysis, from CCA over ridge to PLS."""
 
+from numbers import Integral
 from typing import Self
 
 import numpy as np
@@ -21,7 +22,7 @@ class LinearCCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     Parameters
     ----------
     n_components : int, optional
-        Number of components; None gives min(n - 1, p, q).
+        Number of components; None gives as many as the smaller rank of the two views.
     shrinkage : float or pair of float in [0, 1]
         λ of both views, or one for each.
     scale : bool
@@ -60,8 +61,8 @@ class LinearCCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit on samples X, shape (n, p), and y, shape (n, q)."""
         data, responses = self._validate(X, y)
-        k = self._check_n_components(data, responses)
-        return self._fit_checked(data, responses, k, check_shrinkage(self.shrinkage))
+        self._check_n_components(data, responses)
+        return self._fit_checked(data, responses, check_shrinkage(self.shrinkage))
 
     def transform(self, X: ArrayLike, y: ArrayLike | None = None) -> NDArray | tuple[NDArray, NDArray]:
         """Variates of new samples: shape (n, k), or the pair of both views' variates when y is given."""
@@ -123,6 +124,8 @@ class LinearCCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         limit = min(len(X) - 1, X.shape[1], Y.shape[1])
         if self.n_components is None:
             return limit
+        if not isinstance(self.n_components, Integral):
+            raise TypeError(f"n_components={self.n_components!r} must be a whole number or None.")
         if not 1 <= self.n_components <= limit:
             raise ValueError(
                 f"n_components={self.n_components} must be between 1 and {limit}: X has {X.shape[1]} features, y has "
@@ -130,11 +133,11 @@ class LinearCCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             )
         return int(self.n_components)
 
-    def _fit_checked(self, X: NDArray, Y: NDArray, n_components: int, shrinkage: tuple[float, float]) -> Self:
+    def _fit_checked(self, X: NDArray, Y: NDArray, shrinkage: tuple[float, float]) -> Self:
         Xc, self.x_mean_, x_scale = learn_columns(X, self.scale)
         Yc, self.y_mean_, y_scale = learn_columns(Y, self.scale)
         Xc, Yc = Xc / x_scale, Yc / y_scale
-        solution = solve_cca(Xc, Yc, n_components, shrinkage)
+        solution = solve_cca(Xc, Yc, self.n_components, shrinkage)
         U, V = Xc @ solution.x_weights, Yc @ solution.y_weights
         self.correlations_ = paired_correlations(U, V)
         self.x_loadings_, self.y_loadings_ = loadings(Xc, U), loadings(Yc, V)

@@ -27,7 +27,7 @@ class LinearCCACV(LinearCCA):
     Parameters
     ----------
     n_components : int, optional
-        Number of components; None gives min(n - 1, p, q).
+        Number of components; None gives as many as the smaller rank of the two views.
     shrinkage_x, shrinkage_y : sequence of float in [0, 1]
         Candidates for each view.
     scale : bool
@@ -72,11 +72,13 @@ class LinearCCACV(LinearCCA):
         """Choose the shrinkage and fit on samples X, shape (n, p), and y, shape (n, q), in groups, shape (n,)."""
         data, Y = self._validate(X, y)
         k = self._check_n_components(data, Y)
+        if not (len(self.shrinkage_x) and len(self.shrinkage_y)):
+            raise ValueError("shrinkage_x and shrinkage_y must each hold at least one value.")
         grid = [check_shrinkage((sx, sy)) for sx in self.shrinkage_x for sy in self.shrinkage_y]
         folds = [self._fold_scores(data[a], Y[a], data[b], Y[b], k) for a, b in self._splits(data, Y, groups)]
         self.cv_scores_ = np.array(folds)
         self.shrinkage_ = grid[int(np.argmax(self.cv_scores_.mean(axis=0)))]
-        return self._fit_checked(data, Y, k, self.shrinkage_)
+        return self._fit_checked(data, Y, self.shrinkage_)
 
     def _whitening_shrinkage(self) -> tuple[float, float]:
         check_is_fitted(self)

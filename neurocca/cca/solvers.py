@@ -84,6 +84,7 @@ def covariance_spectrum(S: Array, n_samples: int) -> Spectrum:
     xp = array_namespace(S)
     values, axes = xp.linalg.eigh(S)
     mean_variance = xp.sum(values) / S.shape[0]
+    _check_varies(mean_variance)
     values, axes = xp.flip(values), xp.flip(axes, axis=1)
     rank = _rank(values, max(S.shape[0], n_samples) * xp.finfo(S.dtype).eps)
     return Spectrum(values[:rank], axes[:, :rank], mean_variance)
@@ -114,6 +115,7 @@ def whiten(X: Array, shrinkage: float = 0.0) -> tuple[Array, Array]:
     n, p = X.shape
     if shrinkage > 0 and n >= p:
         S = X.T @ X / (n - 1)
+        _check_varies(xp.linalg.trace(S))
         target = shrinkage * xp.linalg.trace(S) / p * xp.eye(p, dtype=X.dtype, device=X.device)
         L = xp.linalg.cholesky((1 - shrinkage) * S + target)
         W = xp.linalg.solve(L.T, xp.eye(p, dtype=X.dtype, device=X.device))
@@ -122,7 +124,9 @@ def whiten(X: Array, shrinkage: float = 0.0) -> tuple[Array, Array]:
     return X @ W / (n - 1) ** 0.5, W
 
 
-def solve_cca(X: Array, Y: Array, n_components: int, shrinkage: tuple[float, float] = (0.0, 0.0)) -> CCASolution:
+def solve_cca(
+    X: Array, Y: Array, n_components: int | None = None, shrinkage: tuple[float, float] = (0.0, 0.0)
+) -> CCASolution:
     """Canonical weights of two centred views.
 
     Maximises a' Sxy b under a' Sx a = b' Sy b = 1, with shrunk covariances, one component after the other.
@@ -133,8 +137,8 @@ def solve_cca(X: Array, Y: Array, n_components: int, shrinkage: tuple[float, flo
         First view, centred.
     Y : array, shape (n, q)
         Second view, centred.
-    n_components : int
-        Number of components, at most the smaller of the two ranks.
+    n_components : int, optional
+        Number of components, at most the smaller of the two ranks, which is the default.
     shrinkage : pair of float in [0, 1]
         One value per view.
 
@@ -161,7 +165,7 @@ def solve_cca(X: Array, Y: Array, n_components: int, shrinkage: tuple[float, flo
     return solve_whitened(U.T @ V, Wx, Wy, n_components)
 
 
-def solve_whitened(T: Array, Wx: Array, Wy: Array, n_components: int) -> CCASolution:
+def solve_whitened(T: Array, Wx: Array, Wy: Array, n_components: int | None = None) -> CCASolution:
     """Canonical weights from the whitened cross-covariance.
 
     Parameters
@@ -170,9 +174,10 @@ def solve_whitened(T: Array, Wx: Array, Wy: Array, n_components: int) -> CCASolu
         Wx' Sxy Wy.
     Wx, Wy : arrays, shapes (p, rx) and (q, ry)
         Whitening matrices.
-    n_components : int
+    n_components : int, optional
     """
     xp = array_namespace(T)
+    n_components = min(T.shape) if n_components is None else n_components
     if n_components > min(T.shape):
         raise ValueError(
             f"n_components={n_components} exceeds the rank of the narrower view: the ranks are {T.shape[0]} "
@@ -190,9 +195,15 @@ def solve_whitened(T: Array, Wx: Array, Wy: Array, n_components: int) -> CCASolu
 def _spectrum_above_tolerance(values: Array, axes: Array, shape: tuple[int, int]) -> Spectrum:
     xp = array_namespace(values)
     mean_variance = xp.sum(values) / shape[1]
+    _check_varies(mean_variance)
     # singular values are the square roots, hence the squared tolerance
     rank = _rank(values, (max(shape) * xp.finfo(values.dtype).eps) ** 2)
     return Spectrum(values[:rank], axes[:, :rank], mean_variance)
+
+
+def _check_varies(variance: Array) -> None:
+    if not float(variance) > 0:
+        raise ValueError("every column of a view is constant over the samples of a fit.")
 
 
 def _rank(values: Array, relative_tolerance: float) -> int:

@@ -72,18 +72,22 @@ def held_out_test(
     """
     X, y, runs = np.asarray(X), np.asarray(y), np.asarray(runs)
     y = y[:, None] if y.ndim == 1 else y
+    if len(X) != len(y):
+        raise ValueError(f"X has {len(X)} rows and y has {len(y)}: one of each per volume is needed.")
     bounds = run_bounds(runs, len(X))
     if len(bounds) < 2:
         raise ValueError("leaving a run out takes at least two runs, and there is one.")
     lags = circular_lags([b - a for a, b in bounds], n_permutations, min_shift=min_shift, rng=rng)
     fitted = list(_fit_folds(estimator, X, y, runs, bounds, progress))
-    folds = zip(fitted, bounds, strict=True)
-    per_run = np.array([_correlations(*e.transform(X[a:b], y[a:b])) for e, (a, b) in folds])
-    k = per_run.shape[1]
-    if hasattr(estimator, "whitening"):
-        null_chunk: Callable[[NDArray], NDArray] = _WhitenedNull(fitted, X, y, bounds, k)
+    # a search hands its own transform one view only, and its winner is what is fitted again
+    models = [getattr(e, "best_estimator_", e) for e in fitted]
+    correlated = [_correlations(*e.transform(X[a:b], y[a:b])) for e, (a, b) in zip(models, bounds, strict=True)]
+    k = min(map(len, correlated))
+    per_run = np.array([r[:k] for r in correlated])
+    if all(hasattr(model, "whitening") for model in models):
+        null_chunk: Callable[[NDArray], NDArray] = _WhitenedNull(models, X, y, bounds, k)
     else:
-        null_chunk = _RefittedNull([clone(getattr(e, "best_estimator_", e)) for e in fitted], X, y, bounds)
+        null_chunk = _RefittedNull([clone(model) for model in models], X, y, bounds, k)
     null = []
     tasks = (delayed(null_chunk)(lags[i : i + CHUNK]) for i in range(0, len(lags), CHUNK))
     for chunk in Parallel(n_jobs=n_jobs, return_as="generator")(tasks):
@@ -91,7 +95,7 @@ def held_out_test(
         if progress is not None:
             progress(len(chunk))
     mean, nulls = per_run.mean(axis=0), np.concatenate(null)
-    labels = [runs[start].item() for start, _ in bounds]
+    labels = [runs.tolist()[start] for start, _ in bounds]
     return HeldOutResult(mean, nulls, max_statistic_pvalues(mean, nulls), lags, per_run, labels, fitted)
 
 
@@ -114,8 +118,8 @@ def _others(start: int, stop: int, n: int) -> NDArray:
 class _RefittedNull:
     """Mean held-out correlations after rotating one view, by fitting every fold again; for any estimator."""
 
-    def __init__(self, estimators: list[Any], X: NDArray, y: NDArray, bounds: Bounds) -> None:
-        self.estimators, self.X, self.y, self.bounds = estimators, X, y, bounds
+    def __init__(self, estimators: list[Any], X: NDArray, y: NDArray, bounds: Bounds, k: int) -> None:
+        self.estimators, self.X, self.y, self.bounds, self.k = estimators, X, y, bounds, k
 
     def __call__(self, lags: NDArray) -> NDArray:
         lengths = [b - a for a, b in self.bounds]
@@ -127,7 +131,7 @@ class _RefittedNull:
         for estimator, (a, b) in zip(self.estimators, self.bounds, strict=True):
             train = _others(a, b, len(X))
             fitted = clone(estimator).fit(X[train], self.y[train])
-            per_run.append(_correlations(*fitted.transform(X[a:b], self.y[a:b])))
+            per_run.append(_correlations(*fitted.transform(X[a:b], self.y[a:b]))[: self.k])
         return np.mean(per_run, axis=0)
 
 

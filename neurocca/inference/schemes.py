@@ -51,6 +51,8 @@ def circular_lags(
     array, shape (B, R)
         B is n_permutations, or the number of distinct arrangements when that is smaller.
     """
+    if n_permutations < 1:
+        raise ValueError(f"n_permutations={n_permutations} must be at least 1.")
     choices = [allowed_lags(n, min_shift) for n in run_lengths]
     if n_arrangements(run_lengths, min_shift) <= n_permutations:
         return np.array(list(product(*choices)), dtype=np.int64)

@@ -1,8 +1,11 @@
 """Raw BIDS datasets through pybids."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from neurocca.errors import DataError, NoInputError, NoMatchError, UsageError
 from neurocca.io.recording import Recording, RunFiles, run_key, run_label
@@ -33,9 +36,10 @@ class BidsDataset:
         # metadata of every modality are slow to index and may be broken where nobody looks
         indexer = BIDSLayoutIndexer(validate=False, index_metadata=False)
         self._layout = BIDSLayout(root, validate=False, indexer=indexer)
-        self._bold = self._layout.get(suffix="bold", extension=[".nii.gz", ".nii"])
+        found = self._layout.get(suffix="bold", extension=[".nii.gz", ".nii"])
+        self._bold = [f for f in found if {"subject", "task"} <= f.entities.keys()]
         if not self._bold:
-            raise NoInputError(f"{root}: a BIDS dataset without any _bold.nii.gz.")
+            raise NoInputError(f"{root}: a BIDS dataset without any sub-*_task-*_bold.nii.gz.")
 
     @property
     def subjects(self) -> list[str]:
@@ -63,9 +67,9 @@ class BidsDataset:
         if len(times) > 1:
             raise DataError(f"{self.root}: participant {subject} has runs of different repetition time: {times} s.")
         name = str(self.description.get("Name", self.root.resolve().name))
-        mask = next(iter(self._derivatives(subject, f"*task-{task}*_desc-brain_mask.nii.gz")), None)
+        masks = tuple(self._derivatives(subject, f"sub-{subject}*_task-{task}_*desc-brain_mask.nii.gz"))
         simulated = bool(self.description.get("Simulated", False))
-        return Recording(subject, task, name, "voxels", times.pop(), runs, mask, simulated)
+        return Recording(subject, task, name, "voxels", times.pop(), runs, masks, simulated)
 
     def _run(self, label: str, bold: Any) -> RunFiles:
         path = Path(bold.path)
@@ -85,15 +89,19 @@ class BidsDataset:
         table = read_table(events, required=("onset", "duration"))
         if "stim_file" not in table:
             return None, 0.0
-        shown = table.dropna(subset=["stim_file"]).sort_values("onset")
-        films = shown["stim_file"].unique()
+        if not pd.api.types.is_numeric_dtype(table["onset"]):
+            raise DataError(f"{events}: column 'onset' holds values that are not numbers.")
+        shown = table.dropna(subset=["stim_file", "onset"]).sort_values("onset")
+        films = shown["stim_file"].astype(str).unique()
         if len(films) == 0:
             return None, 0.0
         if len(films) > 1:
             raise DataError(f"{events}: {len(films)} films in one run; one is expected: {', '.join(films[:3])}.")
-        film = self.root / "stimuli" / str(films[0])
-        if not film.resolve().is_relative_to(self.root.resolve()):
-            raise DataError(f"{events}: stim_file {films[0]!r} leads out of the dataset.")
+        folder = self.root / "stimuli"
+        # by name, not by what links lead to: films are often links into an annex or to shared storage
+        film = Path(os.path.normpath(folder / films[0]))
+        if not film.is_relative_to(folder):
+            raise DataError(f"{events}: stim_file {films[0]!r} leads out of {folder}.")
         return film, float(shown["onset"].iloc[0])
 
     def _repetition_time(self, bold: Any, t_r: float) -> float:
@@ -108,7 +116,9 @@ class BidsDataset:
         )
         # the nearest sidecar comes first and wins
         times = (_read_json(Path(sidecar)).get("RepetitionTime") for sidecar in sidecars)
-        found = next((float(time) for time in times if time is not None), 0.0)
+        found = next((time for time in times if time is not None), 0.0)
+        if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0 <= found < 1e3:
+            raise DataError(f"{bold.path}: the sidecar's RepetitionTime is {found!r}; seconds are expected.")
         if found and t_r and abs(found - t_r) > 1e-3:
             raise DataError(f"{bold.path}: the sidecar says a repetition time of {found} s, align.t_r says {t_r} s.")
         if not (found or t_r):
@@ -122,8 +132,8 @@ class BidsDataset:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise NoInputError(f"{path}: no such file, or its content is not here.") from error
+    except OSError as error:
+        raise NoInputError(f"{path}: cannot be read ({error.strerror}); is its content here?") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(content, dict):

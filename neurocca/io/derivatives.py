@@ -1,5 +1,6 @@
 """The output tree: names after BIDS derivatives and BEP012, written whole or not at all."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from numpy.typing import NDArray
 
 import neurocca
 from neurocca.config import Config
-from neurocca.errors import DataError, NoInputError
+from neurocca.errors import DataError, OutputError
 from neurocca.io.files import json_text, staged, write_text
-from neurocca.io.timeseries import read_table
+from neurocca.io.timeseries import check_file, read_table
 
 BIDS_VERSION = "1.10.1"
 
@@ -40,7 +41,7 @@ desc-ccaHeldOut\tcanonical components on runs that were left out of the fit
 README = """\
 # neurocca derivatives
 
-Shared components of a film's features and the BOLD of a participant who watched it. Open `sub-<label>.html`.
+Shared components of a film's features and the BOLD of a participant who watched it. Open `index.html`.
 
 | file | content |
 |---|---|
@@ -97,41 +98,61 @@ def component_names(k: int) -> list[str]:
     return [f"cca_{i:02d}" for i in range(k)]
 
 
-def write_results(output: Path, results: Results, config: Config) -> None:
-    """Write one participant's derivatives; all files appear together at the end.
+def check_output(output: Path) -> None:
+    """Refuse an output directory that cannot be written or belongs to another dataset.
 
     Raises
     ------
     OutputError
-        When the output directory cannot be written.
+        The message names what is in the way.
+    """
+    description = output / "dataset_description.json"
+    if description.is_file():
+        try:
+            content = json.loads(description.read_text(encoding="utf-8"))
+            generators = [generator.get("Name") for generator in content.get("GeneratedBy", [])]
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            raise OutputError(f"output {description}: cannot be read; is this another dataset?") from error
+        if "neurocca" not in generators or content.get("DatasetType") != "derivative":
+            raise OutputError(f"output {output}: belongs to the dataset {content.get('Name')!r}; choose another place.")
+    with staged(output):  # makes what it needs and takes it away again
+        pass
+
+
+def write_results(folder: Path, results: Results, config: Config) -> None:
+    """Write one participant's derivatives into a folder, which may be staged.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written.
     """
     subject, task = results.decomposition["Subject"], results.decomposition["Task"]
     stem = f"sub-{subject}_task-{task}"
-    with staged(output) as folder:
-        func = folder / f"sub-{subject}" / "func"
-        func.mkdir(parents=True)
-        write_text(func / f"{stem}_desc-cca_decomposition.json", json_text(results.decomposition))
-        tables = {
-            "desc-cca_mixing": results.bold_variates,
-            "desc-ccaStimulus_timeseries": results.stimulus_variates,
-            "desc-cca_permutations": results.null,
-            "desc-ccaHeldOut_permutations": results.held_out_null,
-            "desc-ccaStimulus_loadings": results.feature_loadings,
-            "desc-cca_recovery": results.recovery,
-        }
-        for name, table in tables.items():
-            if table is not None:
-                _write_table(func / f"{stem}_{name}.tsv", table)
-        sidecar = {"RepetitionTime": results.decomposition["RepetitionTime"], "SamplingFrequency": "TR"}
-        for name in ("desc-cca_mixing", "desc-ccaStimulus_timeseries"):
-            write_text(func / f"{stem}_{name}.json", json_text(sidecar))
-        _write_maps(func, stem, results)
-        write_text(folder / "logs" / f"{stem}_config.toml", config.to_toml())
-        _write_dataset_files(folder)
+    func = folder / f"sub-{subject}" / "func"
+    func.mkdir(parents=True)
+    write_text(func / f"{stem}_desc-cca_decomposition.json", json_text(results.decomposition))
+    tables = {
+        "desc-cca_mixing": results.bold_variates,
+        "desc-ccaStimulus_timeseries": results.stimulus_variates,
+        "desc-cca_permutations": results.null,
+        "desc-ccaHeldOut_permutations": results.held_out_null,
+        "desc-ccaStimulus_loadings": results.feature_loadings,
+        "desc-cca_recovery": results.recovery,
+    }
+    for name, table in tables.items():
+        if table is not None:
+            _write_table(func / f"{stem}_{name}.tsv", table)
+    sidecar = {"RepetitionTime": results.decomposition["RepetitionTime"], "SamplingFrequency": "TR"}
+    for name in ("desc-cca_mixing", "desc-ccaStimulus_timeseries"):
+        write_text(func / f"{stem}_{name}.json", json_text(sidecar))
+    _write_maps(func, stem, results)
+    write_text(folder / "logs" / f"{stem}_config.toml", config.to_toml())
+    _write_dataset_files(folder)
 
 
-def read_decomposition(output: Path, subject: str) -> tuple[dict[str, Any], Path]:
-    """Decomposition of a participant and the folder it lies in.
+def read_decomposition(output: Path, subject: str, task: str) -> dict[str, Any]:
+    """Content of a participant's ``*_decomposition.json``.
 
     Raises
     ------
@@ -140,31 +161,28 @@ def read_decomposition(output: Path, subject: str) -> tuple[dict[str, Any], Path
     DataError
         When the file is damaged.
     """
-    import json
-
-    found = sorted((output / f"sub-{subject}" / "func").glob("*_desc-cca_decomposition.json"))
-    if not found:
-        raise NoInputError(f"{output}: no results of sub-{subject}: run the participant level first.")
+    path = _func(output, subject, task, "desc-cca_decomposition.json")
+    check_file(path)
     try:
-        return json.loads(found[0].read_text(encoding="utf-8")), found[0].parent
-    except json.JSONDecodeError as error:
-        raise DataError(f"{found[0]}: not valid JSON: {error}") from error
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON: {error}") from error
 
 
-def read_tables(output: Path, subject: str) -> dict[str, Any]:
+def read_tables(output: Path, subject: str, task: str) -> dict[str, Any]:
     """Everything that a report is made of, by the name of the report's fields."""
-    decomposition, func = read_decomposition(output, subject)
-    stem = f"sub-{subject}_task-{decomposition['Task']}"
+    decomposition = read_decomposition(output, subject, task)
 
     def table(name: str) -> pd.DataFrame:
-        return read_table(func / f"{stem}_{name}.tsv")
+        return read_table(_func(output, subject, task, f"{name}.tsv"))
 
     voxels = decomposition["Dataset"]["Kind"] == "voxels"
     maps = None
     if voxels:
         from neurocca.io.volumes import load_image
 
-        maps = load_image(func / f"{stem}_desc-cca_components.nii.gz")
+        maps = load_image(_func(output, subject, task, "desc-cca_components.nii.gz"))
+    recovery = _func(output, subject, task, "desc-cca_recovery.tsv").is_file()
     return {
         "decomposition": decomposition,
         "bold_variates": table("desc-cca_mixing"),
@@ -174,14 +192,19 @@ def read_tables(output: Path, subject: str) -> dict[str, Any]:
         "feature_loadings": table("desc-ccaStimulus_loadings"),
         "response_loadings": None if voxels else table("desc-cca_loadings"),
         "maps": maps,
-        "recovery": table("desc-cca_recovery") if (func / f"{stem}_desc-cca_recovery.tsv").is_file() else None,
+        "recovery": table("desc-cca_recovery") if recovery else None,
     }
 
 
-def subjects_of(output: Path) -> list[str]:
-    """Participants that have results in an output directory."""
-    found = output.glob("sub-*/func/*_desc-cca_decomposition.json")
-    return sorted({path.parent.parent.name.removeprefix("sub-") for path in found})
+def analyses_of(output: Path) -> list[tuple[str, str]]:
+    """Participants and tasks that have results in an output directory."""
+    names = [path.name for path in output.glob("sub-*/func/sub-*_task-*_desc-cca_decomposition.json")]
+    parts = [name.removeprefix("sub-").split("_")[:2] for name in names]
+    return sorted((subject, task.removeprefix("task-")) for subject, task in parts)
+
+
+def _func(output: Path, subject: str, task: str, name: str) -> Path:
+    return output / f"sub-{subject}" / "func" / f"sub-{subject}_task-{task}_{name}"
 
 
 def _write_maps(func: Path, stem: str, results: Results) -> None:

@@ -26,12 +26,13 @@ def json_text(content: Any) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=".tmp-", delete=False, encoding="utf-8", newline="\n"
-    ) as file:
-        file.write(text)
-    _publish(Path(file.name), path)
+    try:
+        with staged(path.parent) as folder:
+            (folder / path.name).write_text(text, encoding="utf-8", newline="\n")
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"output {path}: cannot be written: {error.strerror}.") from error
 
 
 @contextmanager
@@ -43,28 +44,30 @@ def staged(destination: Path) -> Iterator[Path]:
     OutputError
         When the destination cannot be made or written.
     """
-    # only what this call made is taken away again when it fails
-    existing = next(folder for folder in [destination, *destination.absolute().parents] if folder.exists())
     try:
+        existing = next(folder for folder in [destination, *destination.absolute().parents] if folder.exists())
         destination.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=destination, prefix=".tmp-"))
     except OSError as error:
         raise OutputError(f"output {destination}: cannot be written: {error.strerror}.") from error
+    # only what this call made is taken away again when it fails
     try:
         yield folder
         for source in sorted(p for p in folder.rglob("*") if p.is_file()):
-            target = destination / source.relative_to(folder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _publish(source, target)
+            _publish(source, destination / source.relative_to(folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _remove_empty(destination.absolute(), existing.absolute())
 
 
 def _publish(source: Path, target: Path) -> None:
-    source.chmod(0o666 & ~_umask())
-    # os.replace also takes the place of a link into an annex, which is read-only and must not be written through
-    os.replace(source, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.chmod(0o666 & ~_umask())
+        # os.replace also takes the place of a link into an annex, which is read-only and must not be written through
+        os.replace(source, target)
+    except OSError as error:
+        raise OutputError(f"output {target}: cannot be written: {error.strerror}.") from error
 
 
 def _umask() -> int:

@@ -87,7 +87,16 @@ def _parcel_tables(root: Path) -> dict[re.Match, Path]:
 
 
 def _parcel_recording(root: Path, tables: dict[re.Match, Path], subject: str, task: str, t_r: float) -> Recording:
-    paths = {run_label(m["run"] or "1"): p for m, p in tables.items() if (m["sub"], m["task"]) == (subject, task)}
+    paths: dict[str, Path] = {}
+    for match, path in tables.items():
+        if (match["sub"], match["task"]) == (subject, task):
+            label = run_label(match["run"] or "1")
+            if label in paths:
+                raise UsageError(
+                    f"{path}: a second table for run {label} of sub-{subject}, beside {paths[label].name}: several "
+                    "sessions or variants of a run cannot be told apart; give a folder with one table per run."
+                )
+            paths[label] = path
     if not paths:
         raise NoMatchError(f"{root}: participant {subject} has no task {task!r}.")
     labels = sorted(paths, key=run_key)

@@ -51,8 +51,8 @@ class Recording:
         Repetition time in seconds.
     runs : tuple of RunFiles
         In order of their labels.
-    mask : Path, optional
-        Brain mask in the space of the volumes.
+    masks : tuple of Path
+        Brain masks in the space of the volumes; what all of them hold is analysed. None: told from the volumes.
     simulated : bool
         The dataset says that its BOLD is simulated.
     """
@@ -63,7 +63,7 @@ class Recording:
     kind: Literal["parcels", "voxels"]
     t_r: float
     runs: tuple[RunFiles, ...]
-    mask: Path | None = None
+    masks: tuple[Path, ...] = ()
     simulated: bool = False
 
 

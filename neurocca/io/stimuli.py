@@ -83,13 +83,24 @@ def _frame_measures(folder: Path, progress: Progress | None) -> tuple[Spaces, li
             paths = [folder / modality / f"fg_av_ger_seg{segment}_{measure}.tsv" for measure in measures]
             columns = [_frame_values(path) for path in paths]
             files += paths
-            shortest = min(map(len, columns))
-            data = np.column_stack([column[:shortest] for column in columns])
-            times = np.arange(shortest) / studyforrest.FPS
+            n_frames = _common_length(paths, columns, run)
+            data = np.column_stack(columns)
+            times = np.arange(n_frames) / studyforrest.FPS
             spaces[space][run] = FeatureSeries(data, times, tuple(measures.values()))
         if progress:
             progress(1)
     return spaces, files
+
+
+def _common_length(paths: list[Path], columns: list[np.ndarray], run: str) -> int:
+    """Number of frames that all measures of a run have; at least what was scanned."""
+    needed = round(studyforrest.N_VOLUMES[studyforrest.RUNS.index(run)] * studyforrest.T_R * studyforrest.FPS)
+    for path, column in zip(paths, columns, strict=True):
+        if len(column) != len(columns[0]):
+            raise DataError(f"{path}: {len(column)} frames, but {paths[0].name} has {len(columns[0])}.")
+        if len(column) < needed:
+            raise DataError(f"{path}: {len(column)} frames, expected at least the {needed} of run {run} (truncated?).")
+    return len(columns[0])
 
 
 def _frame_values(path: Path) -> np.ndarray:

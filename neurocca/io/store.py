@@ -14,9 +14,10 @@ from typing import Any, Self
 import numpy as np
 
 from neurocca.design import FeatureSeries
-from neurocca.errors import DataError, NoInputError, OutputError
+from neurocca.errors import DataError, OutputError
 from neurocca.io.files import staged
 from neurocca.io.recording import run_key
+from neurocca.io.timeseries import check_file
 
 FORMAT = "neurocca feature store 1"
 
@@ -45,8 +46,7 @@ class FeatureStore:
     def __init__(self, path: Path) -> None:
         import h5py
 
-        if not path.is_file():
-            raise NoInputError(f"features {path}: no such file.")
+        check_file(path)
         self.path = path
         try:
             self._file = h5py.File(path, "r")
@@ -67,7 +67,10 @@ class FeatureStore:
     @property
     def spaces(self) -> list[str]:
         """Names of the feature spaces."""
-        return list(self._file)
+        found = [name for name, group in self._file.items() if hasattr(group, "keys")]
+        if not found:
+            raise DataError(f"features {self.path}: holds no feature space.")
+        return found
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -86,13 +89,15 @@ class FeatureStore:
         DataError
             When the store's content is damaged or holds values that are not finite.
         """
-        group = self._file[f"{space}/run-{run}"]
         try:
+            group = self._file[f"{space}/run-{run}"]
             data, times = group["data"][()], group["times"][()]
-            series = FeatureSeries(data, times, tuple(json.loads(group.attrs["names"])))
-        except (OSError, KeyError, ValueError) as error:
+            series = FeatureSeries(data, times, tuple(map(str, json.loads(group.attrs["names"]))))
+            if len(times) < 2 or not np.isfinite(times).all():
+                raise ValueError(f"{len(times)} sample times, of which {int(np.isfinite(times).sum())} are finite.")
+            bad = ~np.isfinite(data).all(axis=0)
+        except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise DataError(f"features {self.path}: space {space!r}, run {run} is damaged: {error}") from error
-        bad = ~np.isfinite(data).all(axis=0)
         if bad.any():
             names = ", ".join(np.array(series.names)[bad])
             raise DataError(f"features {self.path}: space {space!r}, run {run} holds NaN or infinity in: {names}.")

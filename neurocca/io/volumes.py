@@ -74,6 +74,25 @@ def read_mask(path: Path | str, grid_of: Path | str | None = None) -> Nifti1Imag
     return mask
 
 
+def intersect_masks(paths: Sequence[Path | str]) -> Nifti1Image:
+    """Voxels that all masks hold; all must be on one voxel grid.
+
+    Raises
+    ------
+    NoInputError, DataError
+        The message names the file.
+    """
+    mask = read_mask(paths[0])
+    inside = np.asarray(mask.dataobj) != 0
+    for path in paths[1:]:
+        other = read_mask(path)
+        _check_grid(other, mask, path, paths[0])
+        inside &= np.asarray(other.dataobj) != 0
+    if not inside.any():
+        raise DataError(f"masks {', '.join(map(str, paths))}: no voxel is inside all of them.")
+    return Nifti1Image(inside.astype(np.uint8), mask.affine)
+
+
 def shared_mask(paths: Sequence[Path | str]) -> Nifti1Image:
     """Voxels of the brain that are finite and vary in every run.
 

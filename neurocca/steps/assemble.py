@@ -71,7 +71,16 @@ def read_features(store: FeatureStore, recording: Recording, config: AlignConfig
                 f"sub-{recording.subject} has no BOLD for run {', '.join(missing)}, for which {store.path} has "
                 f"features in space {space!r}."
             )
-    return [[store.read(space, run.label) for space in spaces] for run in recording.runs]
+    series = [[store.read(space, run.label) for space in spaces] for run in recording.runs]
+    for run, of_run in zip(recording.runs, series, strict=True):
+        for space, this, first in zip(spaces, of_run, series[0], strict=True):
+            if this.names != first.names:
+                raise DataError(
+                    f"features {store.path}: space {space!r} has other features in run {run.label} "
+                    f"({', '.join(this.names[:5])}…) than in run {recording.runs[0].label} "
+                    f"({', '.join(first.names[:5])}…)."
+                )
+    return series
 
 
 def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assembled:
@@ -99,7 +108,7 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
             x = align_features(series, len(data), recording.t_r, align, onset=run.onset, cut=cut)
             y = align_bold(data[:, kept], recording.t_r, align, confounds=confounds, cut=cut)
         except ValueError as error:
-            raise DataError(f"sub-{recording.subject}, run {run.label}: {error}") from error
+            raise DataError(f"{run.bold} with {store.path.name}, run {run.label}: {error}") from error
         X.append(x)
         Y.append(y)
         qc.append(_quality(run, data[:, kept], y, cut, confounds, series, recording.t_r, align.high_pass))
@@ -139,9 +148,10 @@ def _read_bold(recording: Recording) -> tuple[list[NDArray], list[str], Any]:
 
 
 def _read_voxels(recording: Recording) -> tuple[list[NDArray], list[str], Any]:
-    from neurocca.io.volumes import read_mask, read_volumes, shared_mask
+    from neurocca.io.volumes import intersect_masks, read_volumes, shared_mask
 
-    mask = read_mask(recording.mask) if recording.mask else shared_mask([run.bold for run in recording.runs])
+    bold = [run.bold for run in recording.runs]
+    mask = intersect_masks(recording.masks) if recording.masks else shared_mask(bold)
     runs = [read_volumes(run.bold, mask) for run in recording.runs]
     for run, data in zip(recording.runs, runs, strict=True):
         if not np.isfinite(data).all():
@@ -161,6 +171,9 @@ def _read_confounds(run: RunFiles, n_volumes: int) -> NDArray | None:
     if run.confounds is None:
         return None
     table = read_table(run.confounds, required=MOTION)
+    words = [name for name in MOTION if table[name].dtype.kind not in "iuf"]
+    if words:
+        raise DataError(f"{run.confounds}: column {words[0]!r} holds values that are not numbers.")
     if len(table) != n_volumes:
         raise DataError(f"{run.confounds}: {len(table)} rows for {n_volumes} volumes.")
     motion = table[list(MOTION)].to_numpy(dtype=float)

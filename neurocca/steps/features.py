@@ -4,10 +4,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import neurocca
 from neurocca.config import FeaturesConfig
-from neurocca.errors import UsageError
+from neurocca.errors import DataError, NoInputError, OutputError, UsageError
 from neurocca.io.files import sha256
 from neurocca.io.stimuli import Spaces, read_source
 from neurocca.io.store import FeatureStore, write_store
@@ -37,6 +38,8 @@ def extract_features(sources: Sequence[Path], output: Path, config: FeaturesConf
     UsageError
         When two sources give the same feature space for the same run.
     """
+    if output.exists():
+        _check_store(output)
     spaces: Spaces = {}
     files: list[Path] = []
     with progress_bar(len(sources), "features") as done:
@@ -75,11 +78,9 @@ def films_store(films: dict[str, Path], folder: Path, config: FeaturesConfig) ->
     output = folder / "features.h5"
     sources = [{"run": run, "name": film.name, "sha256": sha256(film)} for run, film in films.items()]
     provenance = {"neurocca": neurocca.__version__, "config": asdict(config), "sources": sources}
-    if output.is_file():
-        with FeatureStore(output) as store:
-            if store.provenance == provenance:
-                log.info("%s is up to date", output)
-                return output
+    if output.is_file() and _provenance(output) == provenance:
+        log.info("%s is up to date", output)
+        return output
     spaces: Spaces = {}
     with progress_bar(len(films), "film features") as done:
         for run, film in films.items():
@@ -88,6 +89,24 @@ def films_store(films: dict[str, Path], folder: Path, config: FeaturesConfig) ->
             done(1)
     write_store(output, spaces, provenance)
     return output
+
+
+def _provenance(store: Path) -> dict[str, Any] | None:
+    """What a store was made from; None when it is damaged and has to be made again."""
+    try:
+        with FeatureStore(store) as opened:
+            return opened.provenance
+    except (DataError, KeyError, ValueError):
+        return None
+
+
+def _check_store(output: Path) -> None:
+    """Refuse to replace what is no feature store: a film, say, whose name was given by mistake."""
+    try:
+        with FeatureStore(output):
+            pass
+    except (DataError, NoInputError) as error:
+        raise OutputError(f"output {output}: exists and is no feature store; it is left as it is.") from error
 
 
 def _merge(spaces: Spaces, found: Spaces, source: Path) -> None:

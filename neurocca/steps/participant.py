@@ -10,11 +10,11 @@ import pandas as pd
 
 from neurocca.cca.selection import LinearCCACV
 from neurocca.config import Config
-from neurocca.errors import NoInputError, UsageError
+from neurocca.errors import DataError, NoInputError, UsageError
 from neurocca.inference.held_out import held_out_test
 from neurocca.inference.permutation import permutation_test
-from neurocca.io.derivatives import Results, write_results
-from neurocca.io.files import sha256
+from neurocca.io.derivatives import Results, check_output, write_results
+from neurocca.io.files import sha256, staged
 from neurocca.io.layout import find_recordings
 from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
@@ -22,7 +22,7 @@ from neurocca.steps.assemble import Assembled, assemble, check_design, read_feat
 from neurocca.steps.features import films_store
 from neurocca.steps.progress import progress_bar
 from neurocca.steps.record import collect
-from neurocca.steps.report import write_report
+from neurocca.steps.report import draw_report, page_name, write_index
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def run_participants(
     work_dir: Path = Path("work"),
     n_jobs: int = 1,
     command: str = "",
-) -> Iterator[tuple[str, pd.DataFrame]]:
+) -> Iterator[tuple[Path, pd.DataFrame]]:
     """Analyse participants one after the other and write their derivatives and reports.
 
     Before the first is analysed, all are looked up and their runs compared with the features.
@@ -61,16 +61,19 @@ def run_participants(
 
     Yields
     ------
-    participant : str
+    report : Path
+        The participant's page.
     verdict : DataFrame
-        r_in_sample, r_held_out, p_held_out, p_in_sample per component; written when it is yielded.
+        r_in_sample, r_held_out, p_held_out, p_in_sample per component.
     """
-    if output_dir.resolve() == bids_dir.resolve():
+    if bids_dir.resolve().is_relative_to(output_dir.resolve()):
+        relation = "is" if bids_dir.resolve() == output_dir.resolve() else f"{output_dir} holds"
         raise UsageError(
-            f"the output directory is the input directory {bids_dir}: choose for instance "
+            f"the output directory {relation} the input directory {bids_dir}: choose for instance "
             f"{bids_dir / 'derivatives' / 'neurocca'}."
         )
     recordings = find_recordings(bids_dir, labels, task=task, t_r=config.align.t_r)
+    check_output(output_dir)
     if features is None:
         features = films_store(_shared_films(recordings), work_dir, config.features)
     with FeatureStore(features) as store:
@@ -81,9 +84,11 @@ def run_participants(
             results = analyse(recording, assemble(recording, store, config), config, n_jobs=n_jobs)
             results.decomposition["Inputs"] = _digests(bids_dir, recording, store.path)
             results.decomposition["Command"] = command
-            write_results(output_dir, results, config)
-            write_report(output_dir, recording.subject)
-            yield recording.subject, verdict_table(results)
+            with staged(output_dir) as folder:
+                write_results(folder, results, config)
+                draw_report(folder, recording.subject, recording.task, folder)
+            write_index(output_dir)
+            yield output_dir / page_name(recording.subject, recording.task), verdict_table(results)
 
 
 def analyse(recording: Recording, assembled: Assembled, config: Config, *, n_jobs: int = 1) -> Results:
@@ -95,6 +100,15 @@ def analyse(recording: Recording, assembled: Assembled, config: Config, *, n_job
     design, test = assembled.design, config.inference
     min_shift = int(np.ceil(test.min_shift / recording.t_r))
     check_design(design, config.fit.n_components, min_shift)
+    # the files themselves have been checked: what fails from here on is what they hold
+    try:
+        return _fit_and_test(recording, assembled, config, min_shift, n_jobs)
+    except (ValueError, np.linalg.LinAlgError) as error:
+        raise DataError(f"sub-{recording.subject}, task {recording.task}: {error}") from error
+
+
+def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, min_shift: int, n_jobs: int) -> Results:
+    design, test = assembled.design, config.inference
     cca = LinearCCACV(
         config.fit.n_components,
         shrinkage_x=config.fit.shrinkage_x,

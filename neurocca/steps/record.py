@@ -47,7 +47,8 @@ def collect(
     columns = pd.DataFrame(assembled.columns, columns=["space", "feature", "delay"])
     voxels = recording.kind == "voxels"
     decomposition = {
-        **_description(recording, assembled, config),
+        # all the arrangements there are, where that is less than was asked for
+        **_description(recording, assembled, config, len(held.null)),
         "Shrinkage": _shrinkage(cca, held, config),
         "Components": _components(names, cca, design, held, sample),
     }
@@ -66,7 +67,7 @@ def collect(
     )
 
 
-def _description(recording: Recording, assembled: Assembled, config: Config) -> dict[str, Any]:
+def _description(recording: Recording, assembled: Assembled, config: Config, n_permutations: int) -> dict[str, Any]:
     design = assembled.design
     spaces = [space for space, _, _ in assembled.columns]
     align, test = config.align, config.inference
@@ -93,7 +94,7 @@ def _description(recording: Recording, assembled: Assembled, config: Config) -> 
         },
         "Inference": {
             "Scheme": test.scheme,
-            "NumberOfPermutations": test.n_permutations,
+            "NumberOfPermutations": n_permutations,
             "MinShift": test.min_shift,
             "Seed": test.seed,
             "Correction": "maximum statistic over components",

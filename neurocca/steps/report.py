@@ -3,38 +3,61 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from neurocca.errors import NoInputError
-from neurocca.io.derivatives import read_decomposition, read_tables, subjects_of
+from neurocca.errors import DataError, NoInputError, NoMatchError
+from neurocca.io.derivatives import analyses_of, read_decomposition, read_tables
 from neurocca.io.files import staged, write_text
 from neurocca.report.html import index_row, render_index, render_with_figures
 from neurocca.report.record import ReportData
 
 
-def write_report(output: Path, subject: str) -> Path:
-    """Write ``sub-<subject>.html``, its figures as files, and the index from what lies in an output directory.
+def page_name(subject: str, task: str) -> str:
+    """File name of a report: one per participant and task."""
+    return f"sub-{subject}_task-{task}.html"
+
+
+def draw_report(results: Path, subject: str, task: str, destination: Path) -> None:
+    """Write a participant's page and its figures as files, from the results in one folder into another.
 
     Raises
     ------
     NoInputError
         When the participant has no results there.
+    DataError
+        When the results are damaged.
     """
-    data = ReportData(**read_tables(output, subject))
-    page, figures = render_with_figures(data)
-    stem = f"sub-{subject}_task-{data.decomposition['Task']}"
-    with staged(output) as folder:
-        write_text(folder / f"sub-{subject}.html", page)
-        (folder / f"sub-{subject}" / "figures").mkdir(parents=True)
-        for name, content in figures.items():
-            label, ending = name.split(".")
-            (folder / f"sub-{subject}" / "figures" / f"{stem}_desc-{label}_plot.{ending}").write_bytes(content)
-    rows = [index_row(read_decomposition(output, found)[0]) for found in subjects_of(output)]
+    tables = read_tables(results, subject, task)
+    try:
+        page, figures = render_with_figures(ReportData(**tables))
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise DataError(f"{results}: the results of sub-{subject}, task {task} are damaged: {error!r}.") from error
+    write_text(destination / page_name(subject, task), page)
+    folder = destination / f"sub-{subject}" / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in figures.items():
+        label, ending = name.split(".")
+        (folder / f"sub-{subject}_task-{task}_desc-{label}_plot.{ending}").write_bytes(content)
+
+
+def write_index(output: Path) -> None:
+    """Write ``index.html``, which lists all reports of an output directory."""
+    rows = [
+        index_row(read_decomposition(output, subject, task), href=page_name(subject, task))
+        for subject, task in analyses_of(output)
+    ]
     write_text(output / "index.html", render_index(rows))
-    return output / f"sub-{subject}.html"
 
 
 def write_reports(output: Path, labels: Sequence[str] = ()) -> list[Path]:
-    """Reports of the asked participants, all by default."""
-    subjects = [label.removeprefix("sub-") for label in labels] or subjects_of(output)
-    if not subjects:
+    """Make the reports of the asked participants again, all by default."""
+    found = analyses_of(output)
+    if not found:
         raise NoInputError(f"{output}: no neurocca results: run the participant level first.")
-    return [write_report(output, subject) for subject in subjects]
+    asked = {label.removeprefix("sub-") for label in labels} or {subject for subject, _ in found}
+    if unknown := sorted(asked - {subject for subject, _ in found}):
+        raise NoMatchError(f"{output}: no results of participant {', '.join(unknown)}.")
+    chosen = [(subject, task) for subject, task in found if subject in asked]
+    for subject, task in chosen:
+        with staged(output) as folder:
+            draw_report(output, subject, task, folder)
+    write_index(output)
+    return [output / page_name(subject, task) for subject, task in chosen]

@@ -50,7 +50,8 @@ def clean(data: NDArray, t_r: float, high_pass: float, confounds: NDArray | None
     """
     drift = cosine_drift(len(data), t_r, high_pass)
     basis = drift if confounds is None else _orthonormal(np.column_stack([drift, confounds]))
-    return data - basis @ (basis.T @ data)
+    # rounding noise of what was constant must not be mistaken for a signal by a later division
+    return np.where(constant_columns(data), 0.0, data - basis @ (basis.T @ data))
 
 
 def standardize(data: NDArray) -> NDArray[np.float64]:

@@ -84,5 +84,6 @@ def convolve_hrf(data: NDArray, times: NDArray, volume_times: NDArray, model: st
     """
     last = times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 0.0)
     edges = np.append(times, last)
-    centred = data - data.mean(axis=0)
+    relative = data - data[0]  # exactly zero where a feature is constant
+    centred = relative - relative.mean(axis=0)
     return np.hstack([hrf_matrix(edges, volume_times, kernel) @ centred for kernel in hrf_kernels(model)])

@@ -34,12 +34,14 @@ def bin_means(series: FeatureSeries, width: float, n_bins: int, onset: float = 0
     """
     times = series.times + onset
     edges = np.searchsorted(times + _BORDER, np.arange(n_bins + 1) * width)
-    sums = np.concatenate([np.zeros((1, series.data.shape[1])), np.cumsum(series.data, axis=0, dtype=float)])
+    # relative to the first sample, so that a constant feature stays one to the last digit
+    relative = series.data.astype(float) - series.data[0]
+    sums = np.concatenate([np.zeros((1, relative.shape[1])), np.cumsum(relative, axis=0)])
     counts = np.diff(edges)
     means = np.diff(sums[edges], axis=0) / np.maximum(counts, 1)[:, None]
     empty = counts == 0
-    means[empty] = series.data[np.clip(edges[:-1][empty] - 1, 0, len(times) - 1)]
-    return means
+    means[empty] = relative[np.clip(edges[:-1][empty] - 1, 0, len(times) - 1)]
+    return means + series.data[0]
 
 
 def trim(array: NDArray, start: int, end: int) -> NDArray:
@@ -48,9 +50,9 @@ def trim(array: NDArray, start: int, end: int) -> NDArray:
     Raises
     ------
     ValueError
-        When nothing would be left.
+        When fewer than three volumes would be left.
     """
-    if start + end >= len(array):
+    if start + end > len(array) - 3:
         raise ValueError(f"cutting {start} + {end} volumes leaves nothing of a run of {len(array)}.")
     return array[start : len(array) - end]
 

@@ -119,6 +119,24 @@ def test_wrong_parameters_are_refused_with_numbers(kwargs, message):
         LinearCCA(**kwargs).fit(X, Y)
 
 
+def test_a_constant_view_and_odd_grids_are_refused():
+    X, Y, _ = grouped_views()
+    for shrinkage in (0.0, 0.1):
+        with pytest.raises(ValueError, match="every column of a view is constant"):
+            LinearCCA(1, shrinkage=shrinkage).fit(np.ones_like(X), Y)
+    with pytest.raises(ValueError, match="every column of a view is constant"):
+        LinearCCACV(1, cv=3).fit(np.ones_like(X), Y)
+    with pytest.raises(ValueError, match="at least one value"):
+        LinearCCACV(1, shrinkage_x=[]).fit(X, Y)
+    with pytest.raises(TypeError, match=r"n_components=2\.5"):
+        LinearCCA(2.5).fit(X, Y)
+
+
+def test_all_components_means_as_many_as_the_rank():
+    X, Y, _ = grouped_views()
+    assert LinearCCA().fit(np.hstack([X, X[:, :2]]), Y).correlations_.shape == (6,)
+
+
 def test_transform_refuses_other_columns():
     X, Y, _ = grouped_views()
     cca = LinearCCA(2).fit(X, Y)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
 
 from neurocca import LinearCCA, LinearCCACV, held_out_test, permutation_test
 from neurocca.cca.scoring import paired_correlations
@@ -71,6 +72,39 @@ def test_estimators_without_whitening_are_refitted():
     slow, fast = held_out_test(Plain(), X, Y, **options), held_out_test(LinearCCA(2, shrinkage=0.1), X, Y, **options)
     np.testing.assert_allclose(slow.null, fast.null, atol=1e-9)
     np.testing.assert_allclose(slow.per_run, fast.per_run)
+
+
+def test_a_grid_search_is_nested_and_its_winners_are_refitted():
+    X, Y, runs = shared_views(1)
+    grid = [(a, b) for a in (0.1, 0.9) for b in (0.1, 0.9)]
+    options = {"runs": runs.astype(object), "min_shift": 5, "n_permutations": 8, "rng": 1}
+
+    def shared(model, X, y):
+        r = paired_correlations(*model.transform(X, y))
+        return np.mean(r * np.abs(r))
+
+    search = GridSearchCV(LinearCCA(2, scale=True), {"shrinkage": grid}, cv=LeaveOneGroupOut(), scoring=shared)
+    ours = LinearCCACV(2, shrinkage_x=(0.1, 0.9), shrinkage_y=(0.1, 0.9), scale=True)
+    a, b = held_out_test(search, X, Y, **options), held_out_test(ours, X, Y, **options)
+    np.testing.assert_allclose(a.per_run, b.per_run)
+    np.testing.assert_allclose(a.null, b.null)
+    assert a.run_labels == ["a", "b", "c"]
+
+
+def test_all_components_that_every_fold_has():
+    rng = np.random.default_rng(8)
+    runs = np.repeat([1, 2, 3], [20, 30, 40])
+    X, Y = rng.standard_normal((90, 80)), rng.standard_normal((90, 85))
+    test = held_out_test(LinearCCA(shrinkage=0.5), X, Y, runs=runs, min_shift=5, n_permutations=3)
+    assert test.per_run.shape == (3, 49)
+
+
+def test_wrong_calls_are_refused_with_numbers():
+    X, Y, runs = shared_views(6)
+    with pytest.raises(ValueError, match="X has 120 rows and y has 119"):
+        held_out_test(LinearCCA(1), X, Y[1:], runs=runs)
+    with pytest.raises(ValueError, match="n_permutations=0"):
+        permutation_test(LinearCCA(1), X, Y, runs=runs, n_permutations=0)
 
 
 def test_observed_held_out_correlations_are_those_of_the_left_out_runs():

@@ -83,6 +83,20 @@ def test_bids_runs_films_and_onsets(tmp_path):
     assert (first.confounds, second.confounds) == (None, confounds)
 
 
+def test_masks_of_this_task_alone_are_used(tmp_path):
+    root = bids_dataset(tmp_path / "ds")
+    folder = root / "derivatives/x/sub-01/func"
+    masks = [touch(folder / f"sub-01_task-film_run-{r}_desc-brain_mask.nii.gz") for r in (1, 2)]
+    touch(folder / "sub-01_task-filmrest_desc-brain_mask.nii.gz")
+    assert find_recordings(root)[0].masks == tuple(masks)
+
+
+def test_bids_files_without_a_task_are_passed_over(tmp_path):
+    root = bids_dataset(tmp_path / "ds")
+    (root / "sub-01/func/sub-01_bold.nii.gz").write_bytes(b"")
+    assert len(find_recordings(root)[0].runs) == 2
+
+
 def test_bids_repetition_time(tmp_path):
     root = bids_dataset(tmp_path / "ds")
     with pytest.raises(DataError, match=r"sidecar says a repetition time of 1\.5 s, align\.t_r says 2\.0 s"):
@@ -91,6 +105,10 @@ def test_bids_repetition_time(tmp_path):
     with pytest.raises(DataError, match="no RepetitionTime"):
         find_recordings(bare)
     assert find_recordings(bare, t_r=2.0)[0].t_r == 2.0
+    for wrong in ("two", -2, True):
+        touch(root / "task-film_bold.json", json.dumps({"RepetitionTime": wrong}))
+        with pytest.raises(DataError, match=f"RepetitionTime is {wrong!r}; seconds are expected"):
+            find_recordings(root)
 
 
 def test_bids_trouble_is_named(tmp_path):
@@ -105,11 +123,17 @@ def test_bids_trouble_is_named(tmp_path):
     )
     with pytest.raises(DataError, match="2 films in one run"):
         find_recordings(root)
+    events = root / "sub-01/func/sub-01_task-film_run-01_events.tsv"
+    touch(events, "onset\tduration\tstim_file\nabc\t1\tfilm.mp4\n")
+    with pytest.raises(DataError, match="column 'onset' holds values that are not numbers"):
+        find_recordings(root)
+    touch(events, "onset\tduration\tstim_file\n0\t1\t5\n")
+    assert find_recordings(root)[0].runs[0].film.name == "5"
     touch(events, "onset\tduration\tstim_file\n0\t1\t../../film.mp4\n")
-    with pytest.raises(DataError, match=r"film\.mp4' leads out of the dataset"):
+    with pytest.raises(DataError, match=r"film\.mp4' leads out of .*stimuli"):
         find_recordings(root)
     touch(tmp_path / "empty" / "dataset_description.json", json.dumps({"Name": "x", "BIDSVersion": "1.10.0"}))
-    with pytest.raises(NoInputError, match=r"without any _bold\.nii\.gz"):
+    with pytest.raises(NoInputError, match=r"without any sub-.*_bold\.nii\.gz"):
         find_recordings(tmp_path / "empty")
 
 

@@ -51,6 +51,23 @@ def test_broken_files_are_named(tmp_path, rng):
         FeatureStore(tmp_path / "other.h5")
 
 
+def test_odd_stores_are_named(tmp_path, rng):
+    path = tmp_path / "f.h5"
+    for damage, message in (
+        (lambda file: file["audio/run-1"].attrs.__setitem__("names", 3), "space 'audio', run 1 is damaged"),
+        (lambda file: file["audio/run-1/times"].__setitem__(0, np.nan), "space 'audio', run 1 is damaged"),
+        (lambda file: file["audio/run-1"].__delitem__("data"), "space 'audio', run 1 is damaged"),
+    ):
+        write_store(path, spaces(rng), {})
+        with h5py.File(path, "r+") as file:
+            damage(file)
+        with FeatureStore(path) as store, pytest.raises(DataError, match=message):
+            store.read("audio", "1")
+    write_store(path, {}, {})
+    with FeatureStore(path) as store, pytest.raises(DataError, match="holds no feature space"):
+        print(store.spaces)
+
+
 def test_nan_is_refused_by_name(tmp_path):
     series = FeatureSeries(np.array([[1.0, np.nan], [2.0, 1.0]]), np.arange(2.0), ("good", "bad"))
     write_store(tmp_path / "f.h5", {"film": {"1": series}}, {})

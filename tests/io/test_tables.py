@@ -26,6 +26,8 @@ def test_parcels_keep_their_labels(tmp_path):
         ("12,13\n1,2\n1,inf\n3,4\n", "parcel '13' is NaN or infinite on line 3"),
         ("12,13\n1,2\n1,x\n", "column '13' holds values that are not numbers"),
         ("12,13\n1,2\n1,2,3\n", "not a readable table"),
+        ("12,13\n1,2,3\n1,2,3\n", "not a readable table"),
+        ("12,13\n1,2\n1,2.12", "truncated. The last line, 3, has no line end"),
     ],
 )
 def test_bad_tables_are_named_with_line_and_column(tmp_path, text, message):
@@ -43,6 +45,8 @@ def test_missing_columns_and_files(tmp_path):
         read_table(tmp_path / "e.tsv", ("onset", "duration"))
     with pytest.raises(NoInputError, match="no such file"):
         read_table(tmp_path / "x.tsv")
+    with pytest.raises(NoInputError, match="a directory, where a file is expected"):
+        read_table(tmp_path)
     (tmp_path / "annexed.tsv").symlink_to(tmp_path / "nowhere")
     with pytest.raises(NoInputError, match="content is not here"):
         read_table(tmp_path / "annexed.tsv")

@@ -150,3 +150,14 @@ def test_films_of_the_wrong_length_are_refused():
     with pytest.raises(ValueError, match="the film of another run"):
         align_features([film], 44, 2.0, config)
     assert align_features([film], 51, 2.0, config).shape == (51, 1)
+
+
+@pytest.mark.parametrize("response", ["hrf", "delays"])
+@pytest.mark.parametrize("scaling", ["run", "train"])
+def test_what_is_constant_stays_exactly_so(response, scaling, rng):
+    """Rounding noise of a feature that does not vary in a run must not be scaled up to a feature."""
+    data = np.column_stack([rng.standard_normal(500), np.full(500, 0.1)])
+    config = AlignConfig(response=response, delays=(1, 2), standardize=scaling)
+    X = align_features([series(data, 5.0)], 50, 2.0, config)
+    assert np.all(X[:, 1::2] == 0)
+    assert np.all(X[:, 0::2].std(axis=0) > 0)

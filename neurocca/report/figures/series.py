@@ -51,7 +51,7 @@ def time_courses(
     alt = f"Film and brain variates over {len(runs)} runs, and in {where}, where they correlate with r = {number(r)}."
     with house_style():
         fig = new_figure(width, 262)
-        overview, zoom = place(fig, 44, 34, width - 56, 76), place(fig, 44, 144, width - 56, 78)
+        overview, zoom = place(fig, 54, 34, width - 66, 76), place(fig, 54, 144, width - 66, 78)
         _overview(overview, film, brain, bounds, [str(run["Run"]) for run in runs], t_r)
         shown = slice(start, start + length)
         overview.axvspan(start * t_r / 60, (start + length) * t_r / 60, color=MUTED, alpha=0.22, linewidth=0)
