@@ -53,8 +53,7 @@ def test_the_report_says_that_the_data_are_simulated(study):
     assert not re.search(r'(src|href)="https?://(?!doi\.org)', page)
 
 
-def test_dataset_and_derivatives_are_valid_bids(study):
-    assert validate(study / "dataset") == []
+def test_derivatives_are_valid_bids(study):
     assert validate(study / "out") == []
 
 
