@@ -78,6 +78,7 @@ class AlignConfig:
             len(self.trim) in (0, 2) and all(t >= 0 for t in self.trim),
             f"align.trim={list(self.trim)} must be empty or [volumes at the start, volumes at the end].",
         )
+        _check(self.max_excess >= 0, f"align.max_excess={self.max_excess} must be seconds, at least 0.")
         _check(0 <= self.t_r < 1000, f"align.t_r={self.t_r} must be in seconds, or 0.")
         _check(len(set(self.spaces)) == len(self.spaces), f"align.spaces={list(self.spaces)} repeat.")
 
@@ -119,7 +120,9 @@ class InferenceConfig:
 
     def __post_init__(self) -> None:
         _check(self.n_permutations >= 1, f"inference.n_permutations={self.n_permutations} must be at least 1.")
-        _check(0 < self.min_shift < 1e6, f"inference.min_shift={self.min_shift} must be more than 0 seconds.")
+        _check(
+            0 < self.min_shift < 1e6, f"inference.min_shift={self.min_shift} must be seconds, above 0 and below 1e6."
+        )
         _check(self.seed >= 0, f"inference.seed={self.seed} must not be negative.")
 
 

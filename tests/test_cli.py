@@ -173,6 +173,9 @@ def test_wrong_configurations(parcel_dataset, capsys):
             "run 1 has 90 volumes: shifts of inference.min_shift=48 volumes .* at least 96",
         ),
         (good.replace("t_r = 2.0", ""), 64, r"set align\.t_r"),
+        (good.replace("[align]\n", "[align]\nhigh_pass = 7.0\n"), 64, "high_pass=7.0 s would take more than half"),
+        (good.replace("delays = [1, 2, 3]", "delays = [1, 99]"), 64, "reach beyond run 1 of 90 volumes"),
+        (good.replace("[align]\n", "[align]\nmax_excess = -1\n"), 64, "max_excess=-1.0 must be seconds"),
         (good + "[features]\nrate = 0\n", 64, "features.rate=0.0 must be samples per second"),
         (good.replace("t_r = 2.0", "t_r = inf"), 64, "align.t_r=inf must be finite"),
         (good.replace("[align]\n", '[align]\nspaces = ["film", "film"]\n'), 64, "spaces=.* repeat"),
@@ -244,8 +247,12 @@ def test_an_output_that_cannot_be_written_is_found_before_the_analysis(parcel_da
 
 def test_a_page_that_cannot_be_replaced_leaves_no_half_output(parcel_dataset, capsys):
     (parcel_dataset / "out" / "sub-01_task-film.html").mkdir(parents=True)
-    fails(capsys, run(parcel_dataset), 73, "sub-01_task-film.html: cannot be written")
-    assert not [p for p in (parcel_dataset / "out").rglob("*") if p.name.startswith(".tmp")]
+    fails(capsys, run(parcel_dataset), 73, "sub-01_task-film.html: cannot be written: a directory is in its place")
+    assert [p.name for p in (parcel_dataset / "out").iterdir()] == ["sub-01_task-film.html"]
+    (parcel_dataset / "out2").mkdir()
+    (parcel_dataset / "out2" / "sub-01").write_text("a file")
+    fails(capsys, run(parcel_dataset, out="out2"), 73, "sub-01: cannot be written: a file is in its place")
+    assert [p.name for p in (parcel_dataset / "out2").iterdir()] == ["sub-01"]
 
 
 def test_feature_files_do_not_replace_films(parcel_dataset, capsys):

@@ -35,7 +35,7 @@ def test_command_line_values_replace_and_none_does_not():
         ({"align": {"delays": [-1]}}, "volumes >= 0"),
         ({"align": {"trim": [4]}}, "trim"),
         ({"inference": {"n_permutations": 0}}, "at least 1"),
-        ({"inference": {"min_shift": 0}}, "more than 0"),
+        ({"inference": {"min_shift": 0}}, "above 0"),
         ({"fit": 3}, "must be a table"),
     ],
 )

@@ -99,10 +99,10 @@ class BidsDataset:
             raise DataError(f"{events}: {len(films)} films in one run; one is expected: {', '.join(films[:3])}.")
         folder = self.root / "stimuli"
         # by name, not by what links lead to: films are often links into an annex or to shared storage
-        film = Path(os.path.normpath(folder / films[0]))
-        if not film.is_relative_to(folder):
+        name = os.path.normpath(films[0])
+        if os.path.isabs(name) or name.startswith(os.pardir):
             raise DataError(f"{events}: stim_file {films[0]!r} leads out of {folder}.")
-        return film, float(shown["onset"].iloc[0])
+        return folder / name, float(shown["onset"].iloc[0])
 
     def _repetition_time(self, bold: Any, t_r: float) -> float:
         sidecars = self._layout.get_nearest(

@@ -164,9 +164,14 @@ def read_decomposition(output: Path, subject: str, task: str) -> dict[str, Any]:
     path = _func(output, subject, task, "desc-cca_decomposition.json")
     check_file(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path}: not valid JSON: {error}") from error
+    needed = ("Subject", "Task", "Simulated", "Dataset", "Warnings", "Components", "Runs", "Inference")
+    missing = [key for key in needed if not isinstance(content, dict) or key not in content]
+    if missing or not isinstance(content["Dataset"], dict):
+        raise DataError(f"{path}: damaged: {missing[0] if missing else 'Dataset'!r} is missing.")
+    return content
 
 
 def read_tables(output: Path, subject: str, task: str) -> dict[str, Any]:

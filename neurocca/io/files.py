@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +46,39 @@ def staged(destination: Path) -> Iterator[Path]:
     """
     try:
         existing = next(folder for folder in [destination, *destination.absolute().parents] if folder.exists())
-        destination.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=destination, prefix=".tmp-"))
+        folder = _make_folder(destination)
     except OSError as error:
         raise OutputError(f"output {destination}: cannot be written: {error.strerror}.") from error
     # only what this call made is taken away again when it fails
     try:
         yield folder
-        for source in sorted(p for p in folder.rglob("*") if p.is_file()):
+        sources = sorted(p for p in folder.rglob("*") if p.is_file())
+        for source in sources:  # all of them before the first is moved
+            _check_free(destination, source.relative_to(folder))
+        for source in sources:
             _publish(source, destination / source.relative_to(folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _remove_empty(destination.absolute(), existing.absolute())
+
+
+def _make_folder(destination: Path, attempts: int = 5) -> Path:
+    """Temporary folder in the destination; tried again where another process has just removed the empty one."""
+    for _ in range(attempts - 1):
+        with suppress(FileNotFoundError):
+            destination.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(dir=destination, prefix=".tmp-"))
+    destination.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=destination, prefix=".tmp-"))
+
+
+def _check_free(destination: Path, relative: Path) -> None:
+    """Refuse a target that is a directory, or lies below a file."""
+    parents = [destination / parent for parent in relative.parents]
+    blocked = [p for p in parents if p.exists() and not p.is_dir()]
+    if blocked or (destination / relative).is_dir():
+        where = blocked[0] if blocked else destination / relative
+        raise OutputError(f"output {where}: cannot be written: a {'file' if blocked else 'directory'} is in its place.")
 
 
 def _publish(source: Path, target: Path) -> None:
@@ -77,6 +98,8 @@ def _umask() -> int:
 
 
 def _remove_empty(folder: Path, keep: Path) -> None:
-    while folder != keep and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
+    # another process may be using, or have removed, what this one made
+    with suppress(OSError):
+        while folder != keep and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent

@@ -92,6 +92,11 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
         The message names the file or run.
     """
     align = config.align
+    if 0 < align.high_pass < 4 * recording.t_r:
+        raise UsageError(
+            f"align.high_pass={align.high_pass} s would take more than half of the variance of any series: at least "
+            f"{4 * recording.t_r:g} s, four volumes, or 0."
+        )
     features = read_features(store, recording, align)
     spaces = list(align.spaces) or store.spaces
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
@@ -104,6 +109,8 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
     for run, series, data in zip(recording.runs, features, bold, strict=True):
         cut = (align.trim[0], align.trim[1]) if align.trim else run.cut
         confounds = _read_confounds(run, len(data))
+        if align.response == "delays" and max(align.delays) >= len(data):
+            raise UsageError(f"align.delays={list(align.delays)} reach beyond run {run.label} of {len(data)} volumes.")
         try:
             x = align_features(series, len(data), recording.t_r, align, onset=run.onset, cut=cut)
             y = align_bold(data[:, kept], recording.t_r, align, confounds=confounds, cut=cut)

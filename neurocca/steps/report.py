@@ -1,13 +1,17 @@
 """From derivatives on disk to reports, so that a report can be made again alone."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from neurocca.errors import DataError, NoInputError, NoMatchError
 from neurocca.io.derivatives import analyses_of, read_decomposition, read_tables
 from neurocca.io.files import staged, write_text
 from neurocca.report.html import index_row, render_index, render_with_figures
 from neurocca.report.record import ReportData
+
+log = logging.getLogger(__name__)
 
 
 def page_name(subject: str, task: str) -> str:
@@ -26,6 +30,7 @@ def draw_report(results: Path, subject: str, task: str, destination: Path) -> No
         When the results are damaged.
     """
     tables = read_tables(results, subject, task)
+    _check_lengths(tables, results, subject, task)
     try:
         page, figures = render_with_figures(ReportData(**tables))
     except (KeyError, ValueError, TypeError, IndexError) as error:
@@ -38,12 +43,31 @@ def draw_report(results: Path, subject: str, task: str, destination: Path) -> No
         (folder / f"sub-{subject}_task-{task}_desc-{label}_plot.{ending}").write_bytes(content)
 
 
+def _check_lengths(tables: dict[str, Any], results: Path, subject: str, task: str) -> None:
+    """Refuse tables that are shorter than the record says."""
+    d = tables["decomposition"]
+    expected = {
+        "null": d["Inference"].get("NumberOfPermutations", 0) + 1,
+        "held_out_null": d["Inference"].get("NumberOfPermutations", 0) + 1,
+        "feature_loadings": d.get("NumberOfFeatures"),
+        "response_loadings": d.get("NumberOfResponses"),
+    }
+    for name, rows in expected.items():
+        if tables[name] is not None and len(tables[name]) != rows:
+            raise DataError(
+                f"{results}: the results of sub-{subject}, task {task} are damaged: {len(tables[name])} rows of "
+                f"{name.replace('_', ' ')}, expected {rows}."
+            )
+
+
 def write_index(output: Path) -> None:
-    """Write ``index.html``, which lists all reports of an output directory."""
-    rows = [
-        index_row(read_decomposition(output, subject, task), href=page_name(subject, task))
-        for subject, task in analyses_of(output)
-    ]
+    """Write ``index.html``, which lists all reports of an output directory; damaged results are named and left out."""
+    rows = []
+    for subject, task in analyses_of(output):
+        try:
+            rows.append(index_row(read_decomposition(output, subject, task), href=page_name(subject, task)))
+        except (DataError, KeyError, TypeError) as error:
+            log.warning("left out of the index: sub-%s, task %s: %s", subject, task, error)
     write_text(output / "index.html", render_index(rows))
 
 

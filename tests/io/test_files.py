@@ -1,4 +1,5 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def test_a_link_into_an_annex_is_replaced_and_its_content_left_alone(tmp_path):
     assert content.read_text() == "annexed"
     assert (tmp_path / "out" / "x.txt").read_text() == "new"
     assert not (tmp_path / "out" / "x.txt").is_symlink()
+
+
+def test_several_processes_may_make_the_same_folder(tmp_path):
+    def make_and_leave(_: int) -> None:
+        with staged(tmp_path / "a" / "out"):
+            pass
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(make_and_leave, range(400)))
+    assert list(tmp_path.iterdir()) in ([], [tmp_path / "a"])
 
 
 def test_permissions_follow_the_umask(tmp_path):

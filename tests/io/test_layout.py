@@ -78,6 +78,8 @@ def test_bids_runs_films_and_onsets(tmp_path):
     confounds = touch(root / "derivatives/m/sub-01/func/sub-01_task-film_run-02_desc-confounds_timeseries.tsv")
     (recording,) = find_recordings(root, ["01"])
     assert (recording.t_r, recording.simulated, recording.dataset) == (1.5, True, "toy")
+    (tmp_path / "other").mkdir()
+    assert len(find_recordings(tmp_path / "other" / ".." / "ds")[0].runs) == 2
     first, second = recording.runs
     assert (first.label, first.onset, first.film) == ("1", 3.0, root / "stimuli" / "film_run-01.mp4")
     assert (first.confounds, second.confounds) == (None, confounds)
