@@ -28,15 +28,6 @@ SEGMENT_LEAD_FRAMES = 1
 OVERLAP_TRIM = 4
 """Volumes cut on either side of a transition: neighbouring runs show 16 s of the same film."""
 
-EMOTIONS_THRESHOLD = 0.5
-"""Inter-observer agreement from which the annotators of the emotions call one present."""
-
-CITATIONS = {
-    "film fMRI": "Hanke et al. (2016), A studyforrest extension, Scientific Data 3:160092, doi:10.1038/sdata.2016.92",
-    "locations": "Häusler & Hanke (2016), F1000Research 5:2273, doi:10.12688/f1000research.9536.1",
-    "emotions": "Labs et al. (2015), F1000Research 4:92, doi:10.12688/f1000research.6230.1",
-}
-
 
 def segment_start(run: str) -> float:
     """Second of the research cut at which the film segment of a run begins."""

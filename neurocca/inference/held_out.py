@@ -4,19 +4,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from threadpoolctl import threadpool_limits
 
 from neurocca.design import run_bounds
+from neurocca.inference.parallel import over_permutations
 from neurocca.inference.result import HeldOutResult, max_statistic_pvalues
 from neurocca.inference.schemes import circular_lags, rotation_order
 from neurocca.linalg import top_singular_triplets
-
-CHUNK = 50
-"""Permutations per task, and the unit of progress."""
 
 Bounds = list[tuple[int, int]]
 
@@ -85,16 +81,10 @@ def held_out_test(
     k = min(map(len, correlated))
     per_run = np.array([r[:k] for r in correlated])
     if all(hasattr(model, "whitening") for model in models):
-        null_chunk: Callable[[NDArray], NDArray] = _WhitenedNull(models, X, y, bounds, k)
+        null: Callable[[NDArray], NDArray] = _WhitenedNull(models, X, y, bounds, k)
     else:
-        null_chunk = _RefittedNull([clone(model) for model in models], X, y, bounds, k)
-    null = []
-    tasks = (delayed(null_chunk)(lags[i : i + CHUNK]) for i in range(0, len(lags), CHUNK))
-    for chunk in Parallel(n_jobs=n_jobs, return_as="generator")(tasks):
-        null.append(chunk)
-        if progress is not None:
-            progress(len(chunk))
-    mean, nulls = per_run.mean(axis=0), np.concatenate(null)
+        null = _RefittedNull([clone(model) for model in models], X, y, bounds, k)
+    mean, nulls = per_run.mean(axis=0), over_permutations(null, lags, n_jobs, progress)
     labels = [runs.tolist()[start] for start, _ in bounds]
     return HeldOutResult(mean, nulls, max_statistic_pvalues(mean, nulls), lags, per_run, labels, fitted)
 
@@ -122,12 +112,7 @@ class _RefittedNull:
         self.estimators, self.X, self.y, self.bounds, self.k = estimators, X, y, bounds, k
 
     def __call__(self, lags: NDArray) -> NDArray:
-        lengths = [b - a for a, b in self.bounds]
-        with threadpool_limits(1):
-            return np.array([self._mean(self.X[rotation_order(lengths, lag)]) for lag in lags])
-
-    def _mean(self, X: NDArray) -> NDArray:
-        per_run = []
+        X, per_run = self.X[rotation_order([b - a for a, b in self.bounds], lags)], []
         for estimator, (a, b) in zip(self.estimators, self.bounds, strict=True):
             train = _others(a, b, len(X))
             fitted = clone(estimator).fit(X[train], self.y[train])
@@ -160,11 +145,6 @@ class _WhitenedNull:
             self.folds.append((Wx, Wy, between))
 
     def __call__(self, lags: NDArray) -> NDArray:
-        # products this small gain nothing from threads, and their number would change the last digits
-        with threadpool_limits(1):
-            return np.array([self._mean(lag) for lag in lags])
-
-    def _mean(self, lags: NDArray) -> NDArray:
         rotated = [np.roll(x, lag, axis=0) for x, lag in zip(self.X, lags, strict=True)]
         cross = np.array([x.T @ y for x, y in zip(rotated, self.Y, strict=True)])
         total = cross.sum(axis=0)

@@ -1,20 +1,17 @@
 """In-sample permutation test of canonical correlations."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
 from neurocca.design import run_bounds
+from neurocca.inference.parallel import over_permutations
 from neurocca.inference.result import PermutationResult, max_statistic_pvalues
 from neurocca.inference.schemes import circular_lags, rotation_order
-
-CHUNK = 50
-"""Permutations per task: a few tenths of a second, and the unit of progress."""
 
 
 def permutation_test(
@@ -82,20 +79,13 @@ def permutation_test(
     lags = circular_lags(lengths, n_permutations, min_shift=min_shift, rng=rng)
     if U.shape[1] > V.shape[1]:  # rotating the narrower view moves less memory; the statistic is symmetric
         U, V = V, U
-    tasks = (delayed(_null_chunk)(U, V, lengths, lags[i : i + CHUNK], k) for i in range(0, len(lags), CHUNK))
-    null = []
-    for chunk in Parallel(n_jobs=n_jobs, return_as="generator")(tasks):
-        null.append(chunk)
-        if progress is not None:
-            progress(len(chunk))
-    observed, nulls = _statistic(U.T @ V, k), np.concatenate(null)
+    nulls = over_permutations(partial(_rotated_statistic, U, V, lengths, k), lags, n_jobs, progress)
+    observed = _statistic(U.T @ V, k)
     return PermutationResult(observed, nulls, max_statistic_pvalues(observed, nulls), lags)
 
 
-def _null_chunk(U: NDArray, V: NDArray, lengths: list[int], lags: NDArray, k: int) -> NDArray:
-    # products this small gain nothing from threads, and their number would change the last digits
-    with threadpool_limits(1):
-        return np.array([_statistic(U[rotation_order(lengths, lag)].T @ V, k) for lag in lags])
+def _rotated_statistic(U: NDArray, V: NDArray, lengths: list[int], k: int, lags: NDArray) -> NDArray:
+    return _statistic(U[rotation_order(lengths, lags)].T @ V, k)
 
 
 def _statistic(T: NDArray, k: int) -> NDArray:

@@ -68,7 +68,7 @@ def n_arrangements(run_lengths: Sequence[int], min_shift: int) -> int:
     return count
 
 
-def rotation_order(run_lengths: Sequence[int], lags: Sequence[int]) -> NDArray[np.int64]:
+def rotation_order(run_lengths: Sequence[int], lags: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
     """Row order that rotates each run by its lag: row t of a run takes the place of row t + lag.
 
     Parameters

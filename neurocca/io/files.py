@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from neurocca.errors import OutputError
+from neurocca.errors import NeuroccaError, OutputError
 
 
 def sha256(path: Path) -> str:
@@ -26,13 +26,8 @@ def json_text(content: Any) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, making its folder."""
-    try:
-        with staged(path.parent) as folder:
-            (folder / path.name).write_text(text, encoding="utf-8", newline="\n")
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"output {path}: cannot be written: {error.strerror}.") from error
+    with staged(path.parent) as folder:
+        (folder / path.name).write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextmanager
@@ -57,6 +52,10 @@ def staged(destination: Path) -> Iterator[Path]:
             _check_free(destination, source.relative_to(folder))
         for source in sources:
             _publish(source, destination / source.relative_to(folder))
+    except NeuroccaError:
+        raise
+    except OSError as error:  # a full disk, for one
+        raise OutputError(f"output {destination}: cannot be written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _remove_empty(destination.absolute(), existing.absolute())

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from neurocca.design import FeatureSeries
-from neurocca.errors import DataError, OutputError
+from neurocca.errors import DataError
 from neurocca.io.files import staged
 from neurocca.io.recording import run_key
 from neurocca.io.timeseries import check_file
@@ -117,17 +117,12 @@ def write_store(path: Path, spaces: Mapping[str, Mapping[str, FeatureSeries]], p
     """
     import h5py
 
-    try:
-        with staged(path.parent) as folder, h5py.File(folder / path.name, "w") as file:
-            file.attrs["format"] = FORMAT
-            file.attrs["provenance"] = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
-            for space, runs in sorted(spaces.items()):
-                for run, series in runs.items():
-                    group = file.create_group(f"{space}/run-{run}")
-                    group.create_dataset("data", data=series.data, compression="gzip", shuffle=True)
-                    group.create_dataset("times", data=series.times, compression="gzip", shuffle=True)
-                    group.attrs["names"] = json.dumps(series.names, ensure_ascii=False)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"features {path}: cannot be written: {error}") from error
+    with staged(path.parent) as folder, h5py.File(folder / path.name, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["provenance"] = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
+        for space, runs in sorted(spaces.items()):
+            for run, series in runs.items():
+                group = file.create_group(f"{space}/run-{run}")
+                group.create_dataset("data", data=series.data, compression="gzip", shuffle=True)
+                group.create_dataset("times", data=series.times, compression="gzip", shuffle=True)
+                group.attrs["names"] = json.dumps(series.names, ensure_ascii=False)

@@ -120,6 +120,7 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
         Y.append(y)
         qc.append(_quality(run, data[:, kept], y, cut, confounds, series, recording.t_r, align.high_pass))
     varying = ~constant_columns(np.vstack(X))
+    columns = [c for c, keep in zip(names, varying, strict=True) if keep]
     dropped_features = [":".join(filter(None, c)) for c, keep in zip(names, varying, strict=True) if not keep]
     if not varying.any():
         raise DataError(f"features {store.path}: every feature is constant.")
@@ -127,10 +128,9 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
         [x[:, varying] for x in X],
         Y,
         [run.label for run in recording.runs],
-        x_names=[":".join(filter(None, c)) for c, keep in zip(names, varying, strict=True) if keep],
+        x_names=[":".join(filter(None, c)) for c in columns],
         y_names=[label for label, keep in zip(labels, kept, strict=True) if keep],
     )
-    columns = [c for c, keep in zip(names, varying, strict=True) if keep]
     return Assembled(design, columns, qc, dropped_features, dropped, mask if kept.all() else _shrink(mask, kept))
 
 
@@ -159,10 +159,7 @@ def _read_voxels(recording: Recording) -> tuple[list[NDArray], list[str], Any]:
 
     bold = [run.bold for run in recording.runs]
     mask = intersect_masks(recording.masks) if recording.masks else shared_mask(bold)
-    runs = [read_volumes(run.bold, mask) for run in recording.runs]
-    for run, data in zip(recording.runs, runs, strict=True):
-        if not np.isfinite(data).all():
-            raise DataError(f"{run.bold}: {int((~np.isfinite(data)).any(axis=0).sum())} voxels are NaN or infinite.")
+    runs = [read_volumes(path, mask) for path in bold]
     return runs, [f"voxel_{j}" for j in range(runs[0].shape[1])], mask
 
 

@@ -20,8 +20,8 @@ SCALE = 2
 SHARE_SHOWN = 0.05
 """Share of voxels, by absolute loading, that the glass brain shows."""
 
-_SLICES = ((-42, -30, -20, -12), (-4, 4, 12, 20), (28, 38, 48, 60))
-"""Heights (mm, MNI) of the axial slices: cerebellum to vertex."""
+_SLICES = {"x": (-52, -8, 8, 52), "y": (-84, -58, -20, 22), "z": (-14, 4, 24, 48)}
+"""Ortho slices (mm, MNI): sagittal, coronal and axial, four of each, past the temporal, medial and occipital areas."""
 
 
 _RIGHT = 0.88
@@ -29,7 +29,7 @@ _RIGHT = 0.88
 
 
 def brain_map(image: nibabel.Nifti1Image, *, width: int = 470, height: int = 470) -> str:
-    """Glass brain and axial slices of one loading map, as a PNG data-URI.
+    """Glass brain and ortho slices of one loading map, as a PNG data-URI.
 
     Limits are symmetric about zero. The glass brain shows the strongest 5 % of the voxels; in the slices weaker
     loadings fade, but stay visible.
@@ -53,9 +53,10 @@ def brain_map(image: nibabel.Nifti1Image, *, width: int = 470, height: int = 470
         )  # fmt: skip
         # opaque from the threshold on; a map of zeros has no such range
         fading = nibabel.Nifti1Image(np.abs(image.get_fdata(dtype=np.float32)), image.affine) if threshold else None
-        for row, cuts in enumerate(_SLICES):
+        for row, (direction, cuts) in enumerate(_SLICES.items()):
             slices = plotting.plot_stat_map(
-                image, bg_img=_background(), figure=fig, axes=(0, 0.245 * (2 - row), _RIGHT, 0.24), display_mode="z",
+                image, bg_img=_background(), figure=fig, axes=(0, 0.245 * (2 - row), _RIGHT, 0.24),
+                display_mode=direction,
                 cut_coords=list(cuts), cmap=SIGNED_MAP, vmin=-limit, vmax=limit, transparency=fading, threshold=1e-9,
                 transparency_range=[0, threshold] if threshold else None, colorbar=False, annotate=False,
                 black_bg=False, draw_cross=False,
