@@ -1,53 +1,79 @@
 """In-sample permutation test of canonical correlations."""
 
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
-from neurocca.design import run_bounds
-from neurocca.inference.parallel import over_permutations
-from neurocca.inference.result import PermutationResult, max_statistic_pvalues
-from neurocca.inference.schemes import circular_lags, rotation_order
+from neurocca.inference.checks import check_rows, check_separable, warn_of_scheme
+from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
+from neurocca.inference.products import RowProducts, ShiftProducts
+from neurocca.inference.result import PermutationResult, max_statistic_pvalues, permutation_pvalues
+from neurocca.inference.schemes import CircularShift, Plan, Scheme, plan_permutations, run_lengths
+from neurocca.inference.stepdown import Statistic, StepDown
+
+Array = Any
 
 
 def permutation_test(
     estimator: Any,
-    X: ArrayLike,
-    y: ArrayLike,
+    X: Any,
+    y: Any = None,
     *,
-    runs: ArrayLike,
-    min_shift: int = 10,
-    n_permutations: int = 1000,
+    runs: ArrayLike | None = None,
+    t_r: float = 1.0,
+    scheme: str | Scheme = "circular_shift",
+    n_permutations: int = 10_000,
+    nuisance: Any = None,
+    n_components: int | None = None,
+    statistic: Statistic = "wilks",
     rng: int | Generator = 0,
     n_jobs: int = 1,
-    progress: Callable[[int], object] | None = None,
+    max_memory: int = 2**31,
+    progress: Progress = None,
+    checkpoint: CheckpointLike | None = None,
 ) -> PermutationResult:
-    """Test canonical correlations against circular shifts of one view inside runs.
+    """Test canonical correlations against rearrangements of one view inside runs.
 
     Permuting rows does not change a view's covariance, so both views are whitened once and a permutation costs
-    one product U'PV. The shrinkage stays as it was fitted. Where it was chosen on the same samples the test may be
-    somewhat liberal (``benchmarks/error_rates.py``: .063 of 300 pairs of independent AR(1) series at α = .05): then
-    the held-out test is the one to trust.
+    one product U'PV. The shrinkage stays as it was fitted: where it was chosen on the same samples the test may be
+    somewhat liberal, and the held-out test is the one to trust.
 
     Parameters
     ----------
-    estimator : object with ``whitened(X, y)`` and ``n_components``
-        For example a LinearCCA, or a fitted LinearCCACV.
+    estimator : object with ``whitened(X, y)``, or array, shape (n, p)
+        For example a LinearCCA, or a fitted LinearCCACV. Or a whitened basis, with the other one in place of X:
+        ``permutation_test(U, V)``.
     X, y : arrays, shapes (n, p) and (n, q)
-    runs : array, shape (n,)
-        Run label of each volume.
-    min_shift : int
-        Shortest shift in volumes. Choose it longer than the haemodynamic response (about 20 s).
+    runs : array, shape (n,), optional
+        Run label of each sample; one run by default. For sign flips, the subject of each sample.
+    t_r : float
+        Seconds per sample, to which the times of a scheme refer; 1 makes them numbers of samples.
+    scheme : str or Scheme
+        "circular_shift", "phase_randomize" and "block_permute" are for time series, "prewhiten" as well, and the only
+        one that goes with nuisance variables there; "row_shuffle" is for independent samples, "sign_flip" for
+        subjects. An instance, such as ``CircularShift(min_shift=30)``, sets more.
     n_permutations : int
+        Where there are not as many arrangements, all of them are used.
+    nuisance : array, list of arrays or Nuisance, optional
+        What is to be removed from both views: partial CCA. An array, shape (n, r), has the same effect in all runs; a
+        list with one array per run, effects of its own in every run. `Nuisance` also does part and bipartial CCA.
+    n_components : int, optional
+        Components to be tested; by default those of the estimator, or all.
+    statistic : {"wilks", "root", "sum_of_squares"}
+        Of a step: of all roots that are left, the largest one, or the sum of their squares.
     rng : int or Generator
     n_jobs : int
-        Parallel jobs; the result does not depend on it.
-    progress : callable, optional
-        Called with the number of permutations done since the last call.
+        Parallel jobs, on any joblib backend; the result does not depend on it.
+    max_memory : int
+        Bytes for the table of lagged products of circular shifts.
+    progress : callable or bool, optional
+        Called with the number of permutations done since the last call; True shows a bar.
+    checkpoint : object with ``load`` and ``save``, optional
+        Such as ``Checkpoint(path)``: a test that was interrupted goes on from there.
 
     Returns
     -------
@@ -56,7 +82,13 @@ def permutation_test(
     Raises
     ------
     ValueError
-        When runs are too short to be shifted, or labels do not fit the samples.
+        When runs are too short for the scheme, views do not fit each other or hold values that are not finite, or so
+        many columns are left unregularised that every null correlation would be 1.
+
+    Warns
+    -----
+    InferenceWarning
+        Where the scheme is known not to hold its level on such data, or p-values are coarse.
 
     References
     ----------
@@ -70,24 +102,37 @@ def permutation_test(
     >>> Z = rng.standard_normal((200, 1))
     >>> X, Y = Z + rng.standard_normal((200, 3)), Z + rng.standard_normal((200, 4))
     >>> test = permutation_test(LinearCCA(2), X, Y, runs=np.repeat([1, 2], 100), n_permutations=99)
-    >>> test.pvalues
-    array([0.01, 0.99])
+    >>> test.pvalues_stepdown
+    array([0.01, 0.92])
     """
-    U, V = estimator.whitened(X, y)
-    lengths = [stop - start for start, stop in run_bounds(runs, len(U))]
-    k = min(estimator.n_components or min(U.shape[1], V.shape[1]), U.shape[1], V.shape[1])
-    lags = circular_lags(lengths, n_permutations, min_shift=min_shift, rng=rng)
-    if U.shape[1] > V.shape[1]:  # rotating the narrower view moves less memory; the statistic is symmetric
-        U, V = V, U
-    nulls = over_permutations(partial(_rotated_statistic, U, V, lengths, k), lags, n_jobs, progress)
-    observed = _statistic(U.T @ V, k)
-    return PermutationResult(observed, nulls, max_statistic_pvalues(observed, nulls), lags)
+    bases = _bases(estimator, X, y, runs, t_r, scheme, nuisance)
+    narrow, wide = (bases.U, bases.V) if bases.U.shape[1] <= bases.V.shape[1] else (bases.V, bases.U)
+    check_separable(narrow, wide)
+    k = min(n_components or getattr(estimator, "n_components", None) or narrow.shape[1], narrow.shape[1])
+    plan = plan_permutations(bases.scheme, bases.lengths, n_permutations, t_r=t_r, rng=rng)
+    warn_of_scheme(plan, bases.views)
+    step = StepDown.of(narrow, wide, k, statistic)
+    products = _products(narrow, wide, step, plan, max_memory)
+    found = over_permutations(
+        products, len(plan), quantum=products.batch, n_jobs=n_jobs, progress=progress, checkpoint=checkpoint,
+        key=(narrow, wide, k, statistic, plan),
+    )  # fmt: skip
+    observed = observed_statistics(narrow, wide, step)
+    return _result(step, plan, observed, found)
 
 
-def _rotated_statistic(U: NDArray, V: NDArray, lengths: list[int], k: int, lags: NDArray) -> NDArray:
-    return _statistic(U[rotation_order(lengths, lags)].T @ V, k)
-
-
-def _statistic(T: NDArray, k: int) -> NDArray:
-    """First k singular values of a matrix that is not taller than wide, from its smaller Gram matrix."""
-    return np.sqrt(np.clip(np.linalg.eigvalsh(T @ T.T)[::-1][:k], 0, None))
+def _result(step: StepDown, plan: Plan, observed: NDArray, found: NDArray) -> PermutationResult:
+    r = np.asarray(step.correlations if isinstance(step.correlations, np.ndarray) else step.correlations.cpu())
+    each = permutation_pvalues(observed, found[:, 1:])
+    return PermutationResult(
+        correlations=r,
+        observed=observed,
+        null=found[:, 1:],
+        largest=found[:, 0],
+        pvalues=max_statistic_pvalues(r, found[:, 0]),
+        pvalues_uncorrected=each,
+        pvalues_stepdown=np.maximum.accumulate(each),
+        statistic=step.statistic,
+        scheme=plan.scheme.name,
+        is_exhaustive=plan.is_exhaustive,
+    )

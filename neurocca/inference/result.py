@@ -1,10 +1,11 @@
-"""Records that tests give back."""
+"""Records that tests give back, and how counts become p-values."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,56 +18,57 @@ class PermutationResult:
     Parameters
     ----------
     correlations : array, shape (k,)
-        Observed statistic of each component: for the in-sample test singular values of the whitened cross-product,
-        which are the canonical correlations where nothing was shrunk.
+        Singular values of the whitened cross-product, which are the canonical correlations where nothing was shrunk.
+    observed : array, shape (k,)
+        Statistic of each step: of component k and all after it, with those before it taken out.
     null : array, shape (B, k)
-        The same statistic in every permutation.
+        The same in every permutation.
+    largest : array, shape (B,)
+        Largest singular value in every permutation, of all components.
     pvalues : array, shape (k,)
-        Corrected over components by the maximum statistic, (1 + #{max null >= observed}) / (1 + B).
-    lags : array, shape (B, R)
-        Circular lag of each run in every permutation, in volumes.
+        Corrected over components by the maximum statistic: (1 + #{largest ≥ correlation}) / (1 + B).
+    pvalues_uncorrected : array, shape (k,)
+        Of each step by itself: (1 + #{null ≥ observed}) / (1 + B).
+    pvalues_stepdown : array, shape (k,)
+        Corrected over components by closure: the largest uncorrected p-value up to this step.
+    statistic, scheme : str
+    is_exhaustive : bool
+        Whether the permutations are all there are.
     """
 
     correlations: NDArray[np.floating]
+    observed: NDArray[np.floating]
     null: NDArray[np.floating]
+    largest: NDArray[np.floating]
     pvalues: NDArray[np.floating]
-    lags: NDArray[np.int64]
+    pvalues_uncorrected: NDArray[np.floating]
+    pvalues_stepdown: NDArray[np.floating]
+    statistic: str
+    scheme: str
+    is_exhaustive: bool
+
+    @property
+    def pvalues_fdr(self) -> NDArray[np.floating]:
+        """Uncorrected p-values adjusted for the false discovery rate (Benjamini & Hochberg 1995), shape (k,)."""
+        return false_discovery_control(self.pvalues_uncorrected)
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row per component: observed, mean and 95th percentile of the null, p."""
+        """One row per component: observed, 95th percentile of the largest under the null, p-values."""
         import pandas as pd
 
         return pd.DataFrame(
             {
                 "correlation": self.correlations,
-                "null_mean": self.null.mean(axis=0),
-                "null_95": np.quantile(self.null, 0.95, axis=0),
+                "null_95": np.quantile(self.largest, 0.95),
                 "p": self.pvalues,
+                "p_stepdown": self.pvalues_stepdown,
+                "p_uncorrected": self.pvalues_uncorrected,
             }
         )
 
 
-@dataclass(frozen=True)
-class HeldOutResult(PermutationResult):
-    """Correlations on runs that were left out of the fit; ``correlations`` are their means over runs.
-
-    Parameters
-    ----------
-    per_run : array, shape (R, k)
-        Correlation of each component in each left-out run.
-    run_labels : list, length R
-        The left-out runs, in the order of ``per_run``.
-    estimators : list, length R
-        The estimators fitted on the other runs.
-    """
-
-    per_run: NDArray[np.floating]
-    run_labels: list
-    estimators: list
-
-
-def max_statistic_pvalues(observed: NDArray, null: NDArray) -> NDArray:
-    """p-values corrected over components by the maximum statistic; the observed arrangement counts as one.
+def permutation_pvalues(observed: NDArray, null: NDArray) -> NDArray:
+    """(1 + #{null ≥ observed}) / (1 + B): the observed arrangement counts as one.
 
     Parameters
     ----------
@@ -76,9 +78,30 @@ def max_statistic_pvalues(observed: NDArray, null: NDArray) -> NDArray:
     Returns
     -------
     array, shape (k,)
-        (1 + #{max null >= observed}) / (1 + B), after Phipson & Smyth 2010, doi:10.2202/1544-6115.1585.
+
+    References
+    ----------
+    Phipson & Smyth (2010), Permutation p-values should never be zero, Statistical Applications in Genetics and
+    Molecular Biology 9:39, doi:10.2202/1544-6115.1585.
     """
-    largest = null.max(axis=1)
     # the same arrangement computed along another path may differ in the last digits and must count as a tie
-    reached = largest[:, None] >= observed - 1e-12
+    tolerance = max(1e-12, 64 * float(np.finfo(observed.dtype).eps))
+    reached = null >= observed - tolerance * np.maximum(1, np.abs(observed))
     return (1 + reached.sum(axis=0)) / (1 + len(null))
+
+
+def max_statistic_pvalues(observed: NDArray, null: NDArray) -> NDArray:
+    """p-values corrected over columns by the maximum statistic.
+
+    Parameters
+    ----------
+    observed : array, shape (k,)
+    null : array, shape (B, k), or (B,) for maxima
+
+    Returns
+    -------
+    array, shape (k,)
+        (1 + #{max null ≥ observed}) / (1 + B).
+    """
+    largest = null.max(axis=1) if null.ndim == 2 else null
+    return permutation_pvalues(observed, np.broadcast_to(largest[:, None], (len(largest), len(observed))))

@@ -1,87 +1,444 @@
-"""Rearrangements of one view that destroy its relation to the other but keep its own autocorrelation.
+"""Rearrangements of one view that destroy its relation to the other and keep what the view is by itself.
 
-All act inside runs. Shuffling the rows of a time series would destroy the autocorrelation too and make almost any
-two series look related, so the default is to rotate each run in time by its own random lag.
+All act inside runs and keep the product of the view with itself, so that whitening need not be repeated. Which one is
+valid depends on what is exchangeable: shuffling the rows of a time series destroys its autocorrelation too, and makes
+almost any two series look related.
+
+Arrays of rows may be of any library that follows the array API standard; random numbers are numpy's.
 """
 
-from collections.abc import Sequence
-from itertools import product
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations, product
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.random import Generator
+from array_api_compat import array_namespace, device
+from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 
+from neurocca.design import run_bounds
 
-def allowed_lags(n_volumes: int, min_shift: int) -> NDArray[np.int64]:
-    """Circular lags of a run, in volumes, that are at least ``min_shift`` away from no shift in both directions.
+Array = Any
+Lengths = tuple[int, ...]
+UNCOUNTED = 2.0**53
+"""More arrangements than this are as good as infinitely many."""
+
+
+class Scheme(ABC):
+    """How the rows of a view are rearranged; run lengths are in samples, times in seconds."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def n_arrangements(self, lengths: Lengths, t_r: float) -> float:
+        """Number of distinct arrangements besides the observed one; infinite where nobody would count them."""
+
+    @abstractmethod
+    def draw(self, stream: Generator, lengths: Lengths, t_r: float) -> NDArray:
+        """One random arrangement."""
+
+    def everything(self, lengths: Lengths, t_r: float) -> Iterator[NDArray]:
+        """All arrangements besides the observed one."""
+        raise NotImplementedError(f"{self.name} cannot be enumerated.")  # it has infinitely many
+
+    def prepare(self, view: Array, lengths: Lengths) -> Array:
+        """The view in the coordinates in which it is moved: an orthonormal transform of its rows."""
+        return view
+
+    @abstractmethod
+    def move(self, prepared: Array, arrangement: NDArray, lengths: Lengths) -> Array:
+        """Rearranged rows, in the same coordinates."""
+
+    def apply(self, view: Array, arrangement: NDArray, lengths: Lengths) -> Array:
+        """Rearranged rows of a view, shape (n, m)."""
+        return self.move(view, arrangement, lengths)
+
+
+@dataclass(frozen=True)
+class CircularShift(Scheme):
+    """Rotate every run in time by a lag of its own; what leaves at one end enters at the other.
+
+    Keeps autocorrelation and the correlation between columns. Valid for stationary series that are long beside their
+    autocorrelation.
+
+    Parameters
+    ----------
+    min_shift : float
+        Shortest shift in seconds, in both directions: shorter ones leave the haemodynamic response (about 20 s) in
+        place and are hardly another arrangement.
+
+    References
+    ----------
+    Chung & Fraser (1958), Randomization tests for a multivariate two-sample problem, JASA 53:729-735; Lancaster et al.
+    (2018), Surrogate data for hypothesis testing of physical systems, Physics Reports 748:1-60,
+    doi:10.1016/j.physrep.2018.06.001.
+    """
+
+    min_shift: float = 20.0
+    name: ClassVar[str] = "circular_shift"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_shift < math.inf:
+            raise ValueError(f"min_shift={self.min_shift} must be seconds, at least 0.")
+
+    def guard(self, t_r: float) -> int:
+        """Shortest shift in samples, at least one."""
+        return max(1, math.ceil(self.min_shift / t_r - 1e-9))
+
+    def lags(self, n: int, t_r: float) -> NDArray[np.int64]:
+        """Lags that a run of n samples may be rotated by, in samples.
+
+        Raises
+        ------
+        ValueError
+            When the run is too short to have any.
+        """
+        guard = self.guard(t_r)
+        if n < 2 * guard:
+            raise ValueError(
+                f"a run of {n} volumes has no circular shift of at least {guard} volumes ({guard * t_r:g} s) in both "
+                f"directions: at least {2 * guard} volumes are needed."
+            )
+        return np.arange(guard, n - guard + 1)
+
+    def n_arrangements(self, lengths: Lengths, t_r: float) -> float:
+        return _counted(len(self.lags(n, t_r)) for n in lengths)
+
+    def draw(self, stream: Generator, lengths: Lengths, t_r: float) -> NDArray:
+        guard = self.guard(t_r)
+        return stream.integers(guard, np.asarray(lengths) - guard + 1)
+
+    def everything(self, lengths: Lengths, t_r: float) -> Iterator[NDArray]:
+        return map(np.array, product(*(self.lags(n, t_r) for n in lengths)))
+
+    def move(self, prepared: Array, arrangement: NDArray, lengths: Lengths) -> Array:
+        return _take(prepared, rotation_order(lengths, arrangement))
+
+
+@dataclass(frozen=True)
+class PhaseRandomize(Scheme):
+    """Add random phases to the Fourier coefficients of every run, the same ones to all columns of a view.
+
+    Keeps the autocorrelation of every column and the correlations between columns at all lags, hence the covariance.
+    Valid for stationary Gaussian series.
+
+    References
+    ----------
+    Prichard & Theiler (1994), Generating surrogate data for time series with several simultaneously measured
+    variables, Physical Review Letters 73:951-954, doi:10.1103/PhysRevLett.73.951.
+    """
+
+    name: ClassVar[str] = "phase_randomize"
+
+    def n_arrangements(self, lengths: Lengths, t_r: float) -> float:
+        if min(lengths) < 3:
+            raise ValueError(f"a run of {min(lengths)} volumes has no phase to randomise: 3 volumes are the least.")
+        return math.inf
+
+    def draw(self, stream: Generator, lengths: Lengths, t_r: float) -> NDArray:
+        return stream.uniform(0, 2 * np.pi, sum((n - 1) // 2 for n in lengths))
+
+    def prepare(self, view: Array, lengths: Lengths) -> Array:
+        """Orthonormal Fourier coefficients, run by run: mean and highest frequency, cosines, sines."""
+        xp, parts = array_namespace(view), []
+        for rows, n in _runs(view, lengths):
+            spectrum = xp.fft.rfft(rows, axis=0) / n**0.5
+            middle = 2**0.5 * spectrum[1 : (n - 1) // 2 + 1, :]
+            ends = [xp.real(spectrum[:1, :])] + ([xp.real(spectrum[n // 2 :, :])] if n % 2 == 0 else [])
+            parts += [*ends, xp.real(middle), xp.imag(middle)]
+        return xp.concat(parts)
+
+    def move(self, prepared: Array, arrangement: NDArray, lengths: Lengths) -> Array:
+        xp, parts, start = array_namespace(prepared), [], 0
+        phases = xp.asarray(arrangement, dtype=prepared.dtype, device=device(prepared))[:, None]
+        cos, sin = xp.cos(phases), xp.sin(phases)
+        for rows, n in _runs(prepared, lengths):
+            m = (n - 1) // 2
+            c, s = cos[start : start + m, :], sin[start : start + m, :]
+            real, imaginary = rows[n - 2 * m : n - m, :], rows[n - m :, :]
+            parts += [rows[: n - 2 * m, :], c * real - s * imaginary, s * real + c * imaginary]
+            start += m
+        return xp.concat(parts)
+
+    def apply(self, view: Array, arrangement: NDArray, lengths: Lengths) -> Array:
+        xp, parts = array_namespace(view), []
+        moved = self.move(self.prepare(view, lengths), arrangement, lengths)
+        for rows, n in _runs(moved, lengths):
+            m = (n - 1) // 2
+            middle = (rows[n - 2 * m : n - m, :] + 1j * rows[n - m :, :]) / 2**0.5
+            ends = [rows[k : k + 1, :] + 0j for k in range(n - 2 * m)]
+            parts.append(xp.fft.irfft(xp.concat([ends[0], middle, *ends[1:]]) * n**0.5, n=n, axis=0))
+        return xp.concat(parts)
+
+
+@dataclass(frozen=True)
+class BlockPermute(Scheme):
+    """Permute blocks of consecutive volumes inside every run.
+
+    Keeps autocorrelation inside blocks and breaks it at their borders, so it is liberal unless blocks are long beside
+    the autocorrelation; then there are few of them.
+
+    Parameters
+    ----------
+    length : float
+        Length of a block in seconds. The last block of a run is what is left.
+    """
+
+    length: float = 60.0
+    name: ClassVar[str] = "block_permute"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.length < math.inf:
+            raise ValueError(f"length={self.length} of a block must be seconds, above 0.")
+
+    def _borders(self, n: int, t_r: float) -> list[NDArray]:
+        size = max(1, round(self.length / t_r))
+        blocks = np.split(np.arange(n), np.arange(size, n, size))
+        if len(blocks) < 2:
+            raise ValueError(
+                f"a run of {n} volumes holds one block of {size} volumes ({self.length:g} s): two are the least."
+            )
+        return blocks
+
+    def n_arrangements(self, lengths: Lengths, t_r: float) -> float:
+        return _counted((_factorial(len(self._borders(n, t_r))) for n in lengths)) - 1
+
+    def draw(self, stream: Generator, lengths: Lengths, t_r: float) -> NDArray:
+        orders = []
+        for start, n in _starts(lengths):
+            blocks = self._borders(n, t_r)
+            orders += [start + blocks[i] for i in stream.permutation(len(blocks))]
+        return np.concatenate(orders)
+
+    def everything(self, lengths: Lengths, t_r: float) -> Iterator[NDArray]:
+        runs = [[start + block for block in self._borders(n, t_r)] for start, n in _starts(lengths)]
+        orders = product(*(permutations(blocks) for blocks in runs))
+        next(orders)  # as observed
+        return (np.concatenate([np.concatenate(run) for run in order]) for order in orders)
+
+    def move(self, prepared: Array, arrangement: NDArray, lengths: Lengths) -> Array:
+        return _take(prepared, arrangement)
+
+
+@dataclass(frozen=True)
+class RowShuffle(Scheme):
+    """Shuffle rows inside every run, or among all where there is one run. For independent samples only."""
+
+    name: ClassVar[str] = "row_shuffle"
+
+    def n_arrangements(self, lengths: Lengths, t_r: float) -> float:
+        return _counted(map(_factorial, lengths)) - 1
+
+    def draw(self, stream: Generator, lengths: Lengths, t_r: float) -> NDArray:
+        return np.concatenate([start + stream.permutation(n) for start, n in _starts(lengths)])
+
+    def everything(self, lengths: Lengths, t_r: float) -> Iterator[NDArray]:
+        orders = product(*(permutations(range(start, start + n)) for start, n in _starts(lengths)))
+        next(orders)  # as observed
+        return (np.concatenate(order) for order in orders)
+
+    def move(self, prepared: Array, arrangement: NDArray, lengths: Lengths) -> Array:
+        return _take(prepared, arrangement)
+
+
+@dataclass(frozen=True)
+class SignFlip(Scheme):
+    """Turn the sign of whole runs, one sign each: a run here is a subject, or what else is independent.
+
+    Valid where every unit's relation is as likely to have the one sign as the other under the null hypothesis,
+    whatever the autocorrelation inside. Columns should have mean 0 in every unit.
+    """
+
+    name: ClassVar[str] = "sign_flip"
+
+    def n_arrangements(self, lengths: Lengths, t_r: float) -> float:
+        if len(lengths) < 2:
+            raise ValueError("flipping signs takes at least two subjects (labels in runs), and there is one.")
+        return 2.0 ** (len(lengths) - 1) - 1  # turning all of them turns nothing
+
+    def draw(self, stream: Generator, lengths: Lengths, t_r: float) -> NDArray:
+        return np.concatenate([[1], stream.choice([-1, 1], len(lengths) - 1)])
+
+    def everything(self, lengths: Lengths, t_r: float) -> Iterator[NDArray]:
+        signs = product([1], *([[1, -1]] * (len(lengths) - 1)))
+        next(signs)  # as observed
+        return map(np.array, signs)
+
+    def move(self, prepared: Array, arrangement: NDArray, lengths: Lengths) -> Array:
+        xp = array_namespace(prepared)
+        signs = np.repeat(arrangement, lengths)[:, None]
+        return prepared * xp.asarray(signs, dtype=prepared.dtype, device=device(prepared))
+
+
+SCHEMES: dict[str, type[Scheme]] = {
+    scheme.name: scheme for scheme in (CircularShift, PhaseRandomize, BlockPermute, RowShuffle, SignFlip)
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The arrangements of one test: all there are, or random ones, each from a random stream of its own.
+
+    The first B of many are the B of few, and any of them can be had without the others.
+
+    Parameters
+    ----------
+    scheme : Scheme
+    lengths : tuple of int
+        Samples of each run.
+    t_r : float
+        Seconds per sample.
+    n : int
+        Number of arrangements.
+    seed : SeedSequence, or None where all arrangements are listed
+    listed : tuple of arrays
+        All arrangements, where there are not more than were asked for.
+    """
+
+    scheme: Scheme
+    lengths: Lengths
+    t_r: float
+    n: int
+    seed: SeedSequence | None
+    listed: tuple[NDArray, ...] = ()
+
+    @property
+    def is_exhaustive(self) -> bool:
+        """Whether all arrangements are there."""
+        return self.seed is None
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, i: int) -> NDArray:
+        """The i-th arrangement."""
+        if not 0 <= i < self.n:
+            raise IndexError(f"arrangement {i} of {self.n}")
+        if self.seed is None:
+            return self.listed[i]
+        child = SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, i), pool_size=self.seed.pool_size)
+        return self.scheme.draw(np.random.default_rng(child), self.lengths, self.t_r)
+
+
+def plan_permutations(
+    scheme: str | Scheme,
+    lengths: Sequence[int],
+    n_permutations: int,
+    *,
+    t_r: float = 1.0,
+    rng: int | Generator | SeedSequence = 0,
+) -> Plan:
+    """Random arrangements, or all there are when that is not more than asked for.
+
+    Parameters
+    ----------
+    scheme : str or Scheme
+        A name gives the scheme with its defaults.
+    lengths : sequence of int
+        Samples of each run.
+    n_permutations : int
+    t_r : float
+        Seconds per sample; 1 makes every time a number of samples.
+    rng : int, Generator or SeedSequence
 
     Raises
     ------
     ValueError
-        When the run is too short to have any.
+        When a run is too short for the scheme, or a number is out of its range.
+    TypeError
+        When ``rng`` is none of the above: None would give other results every time.
     """
-    if min_shift < 1:
-        raise ValueError(f"min_shift={min_shift} must be at least one volume.")
-    lags = np.arange(min_shift, n_volumes - min_shift + 1)
-    if len(lags) == 0:
-        raise ValueError(
-            f"a run of {n_volumes} volumes has no circular shift of at least {min_shift} volumes in both directions: "
-            f"at least {2 * min_shift} volumes are needed."
-        )
-    return lags
+    if isinstance(n_permutations, bool) or not isinstance(n_permutations, int | np.integer) or n_permutations < 1:
+        raise ValueError(f"n_permutations={n_permutations!r} must be a whole number, at least 1.")
+    if not 0 < t_r < math.inf:
+        raise ValueError(f"t_r={t_r!r} must be seconds per sample, above 0.")
+    found, sizes = as_scheme(scheme), tuple(int(n) for n in lengths)
+    seed = seed_sequence(rng)
+    available = found.n_arrangements(sizes, t_r)
+    if available < 1:
+        raise ValueError(f"{found.name}: runs of {_shown(sizes)} samples have one arrangement only.")
+    if available <= n_permutations:
+        return Plan(found, sizes, t_r, int(available), None, tuple(found.everything(sizes, t_r)))
+    return Plan(found, sizes, t_r, int(n_permutations), seed)
 
 
-def circular_lags(
-    run_lengths: Sequence[int], n_permutations: int, *, min_shift: int, rng: int | Generator
-) -> NDArray[np.int64]:
-    """Circular lag of every run for every permutation: random, or all there are when that is not more than asked.
-
-    Parameters
-    ----------
-    run_lengths : sequence of int, length R
-        Volumes of each run.
-    n_permutations : int
-    min_shift : int
-        Shortest shift in volumes.
-    rng : int or Generator
-        Each permutation draws from a stream of its own, so that the first B of many are the B of few.
-
-    Returns
-    -------
-    array, shape (B, R)
-        B is n_permutations, or the number of distinct arrangements when that is smaller.
-    """
-    if n_permutations < 1:
-        raise ValueError(f"n_permutations={n_permutations} must be at least 1.")
-    choices = [allowed_lags(n, min_shift) for n in run_lengths]
-    if n_arrangements(run_lengths, min_shift) <= n_permutations:
-        return np.array(list(product(*choices)), dtype=np.int64)
-    streams = np.random.default_rng(rng).spawn(n_permutations)
-    return np.array([[stream.choice(lags) for lags in choices] for stream in streams], dtype=np.int64)
+def as_scheme(scheme: str | Scheme) -> Scheme:
+    """The scheme of that name, with its defaults."""
+    if isinstance(scheme, Scheme):
+        return scheme
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme={scheme!r} is none of {', '.join(SCHEMES)}.")
+    return SCHEMES[scheme]()
 
 
-def n_arrangements(run_lengths: Sequence[int], min_shift: int) -> int:
-    """Number of distinct circular shifts; p-values cannot be finer than one over it."""
-    count = 1
-    for n in run_lengths:
-        count *= len(allowed_lags(n, min_shift))
-    return count
+def seed_sequence(rng: int | Generator | SeedSequence) -> SeedSequence:
+    """Root of all random streams of a test; a generator gives another one at every call."""
+    if isinstance(rng, SeedSequence):
+        return rng
+    if isinstance(rng, Generator):
+        return rng.bit_generator.seed_seq.spawn(1)[0]  # type: ignore[attr-defined]
+    if isinstance(rng, bool) or not isinstance(rng, int | np.integer):
+        raise TypeError(f"rng must be an integer seed or a numpy Generator, not {type(rng).__name__}.")
+    if rng < 0:
+        raise ValueError(f"rng={rng} must not be negative.")
+    return SeedSequence(int(rng))
 
 
-def rotation_order(run_lengths: Sequence[int], lags: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+def run_lengths(runs: Any, n: int) -> Lengths:
+    """Samples of each run; one run where no labels are given."""
+    return (n,) if runs is None else tuple(stop - start for start, stop in run_bounds(runs, n))
+
+
+def rotation_order(lengths: Sequence[int], lags: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
     """Row order that rotates each run by its lag: row t of a run takes the place of row t + lag.
 
     Parameters
     ----------
-    run_lengths : sequence of int, length R
+    lengths : sequence of int, length R
     lags : sequence of int, length R
-        In volumes.
+        In samples.
 
     Returns
     -------
-    array, shape (Σ run_lengths,)
+    array, shape (Σ lengths,)
     """
-    starts = np.cumsum([0, *run_lengths[:-1]])
     return np.concatenate(
-        [start + (np.arange(n) - lag) % n for start, n, lag in zip(starts, run_lengths, lags, strict=True)]
+        [start + (np.arange(n) - lag) % n for (start, n), lag in zip(_starts(lengths), lags, strict=True)]
     )
+
+
+def _take(rows: Array, order: NDArray) -> Array:
+    xp = array_namespace(rows)
+    return xp.take(rows, xp.asarray(order, device=device(rows)), axis=0)
+
+
+def _starts(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of each run."""
+    start = 0
+    for n in lengths:
+        yield start, n
+        start += n
+
+
+def _runs(rows: Array, lengths: Lengths) -> Iterator[tuple[Array, int]]:
+    return ((rows[start : start + n, :], n) for start, n in _starts(lengths))
+
+
+def _counted(factors: Any) -> float:
+    count = 1.0
+    for factor in factors:
+        count *= factor
+        if count > UNCOUNTED:
+            return math.inf
+    return count
+
+
+def _factorial(n: int) -> float:
+    return float(math.factorial(n)) if n < 19 else math.inf
+
+
+def _shown(lengths: Lengths) -> str:
+    return ", ".join(map(str, lengths[:8])) + (", …" if len(lengths) > 8 else "")

@@ -1,0 +1,185 @@
+"""Cross-products of whitened bases under rearrangement, of one view inside runs.
+
+Whitening is not repeated, as a rearrangement leaves it as it is. For circular shifts all cross-covariances of a run at all
+lags come from one Fourier transform, and a permutation adds up one of them per run.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from array_api_compat import array_namespace, device, is_numpy_array
+from numpy.typing import NDArray
+
+from neurocca.inference.schemes import CircularShift, Plan
+from neurocca.inference.stepdown import StepDown
+
+Array = Any
+BLOCK = 256
+"""Columns of the wider basis that are squared at once: fixed, so that memory limits do not change last digits."""
+BATCH_BYTES = 2**22
+"""Matrices of a batch stay in a processor's cache."""
+
+
+@dataclass
+class RowProducts:
+    """Statistics of permutations by one matrix product each, or one for several where a basis is narrow.
+
+    Parameters
+    ----------
+    U, V : arrays, shapes (n, p) and (n, q), p ≤ q
+    step : StepDown
+    plan : Plan
+    """
+
+    U: Array
+    V: Array
+    step: StepDown
+    plan: Plan
+    batch: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        lengths, scheme = self.plan.lengths, self.plan.scheme
+        self._moving = scheme.prepare(self.U @ self.step.rotation, lengths)
+        self._still = scheme.prepare(self.V, lengths)
+        self.batch = max(1, 256 // self.U.shape[1])
+
+    def __call__(self, start: int, stop: int) -> NDArray:
+        """Statistics of permutations from ``start``, a multiple of the batch, to ``stop``: shape (stop - start, 1 + k)."""
+        parts = [self._statistics(i, min(i + self.batch, stop)) for i in range(start, stop, self.batch)]
+        return np.concatenate(parts)
+
+    def _statistics(self, start: int, stop: int) -> NDArray:
+        scheme, lengths, p = self.plan.scheme, self.plan.lengths, self.U.shape[1]
+        xp = array_namespace(self.U)
+        moved = [scheme.move(self._moving, self.plan[i], lengths) for i in range(start, stop)]
+        product = (moved[0] if len(moved) == 1 else xp.concat(moved, axis=1)).T @ self._still
+        T = xp.reshape(product, (stop - start, p, self.V.shape[1]))
+        return self.step(T @ xp.matrix_transpose(T), T @ self.step.axes)
+
+
+@dataclass
+class ShiftProducts:
+    """Statistics of circular shifts from a table of cross-covariances at all lags.
+
+    Parameters
+    ----------
+    U, V : arrays, shapes (n, p) and (n, q), p ≤ q
+    step : StepDown
+    plan : Plan
+        Of circular shifts.
+    max_memory : int
+        Bytes that the table may take. Where it would be larger it is made tile by tile, of columns of V, for as many
+        permutations at a time as fit beside it.
+    """
+
+    U: Array
+    V: Array
+    step: StepDown
+    plan: Plan
+    max_memory: int
+    batch: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.plan.scheme, CircularShift):
+            raise TypeError("a table of lags is for circular shifts.")
+        self._rotated = self.U @ self.step.rotation
+        self._guard = self.plan.scheme.guard(self.plan.t_r)
+        (p, q), size = (self.U.shape[1], self.V.shape[1]), np.dtype(str(self.U.dtype).split(".")[-1]).itemsize
+        per_permutation = size * (2 * p * min(q, BLOCK) + p * p) + 8 * 2 * (p + self.step.n_components) ** 2
+        self.batch = max(1, BATCH_BYTES // per_permutation)
+        # the table and its Fourier transform
+        bytes_per_column = 3 * size * p * self.U.shape[0]
+        self._tile = max(1, self.max_memory // 2 // (bytes_per_column * BLOCK)) * BLOCK
+        self._group = max(self.batch, self.max_memory // 2 // (size * p * (p + self.step.n_components)))
+
+    @property
+    def fits(self) -> bool:
+        """Whether the whole table does."""
+        return self._tile >= self.V.shape[1]
+
+    def __call__(self, start: int, stop: int) -> NDArray:
+        """Statistics of permutations from ``start``, a multiple of the batch, to ``stop``: shape (stop - start, 1 + k)."""
+        size = self.batch if self.fits else self._group
+        return np.concatenate([self._group_statistics(i, min(i + size, stop)) for i in range(start, stop, size)])
+
+    def _group_statistics(self, start: int, stop: int) -> NDArray:
+        lags = np.stack([self.plan[i] for i in range(start, stop)]) - self._guard
+        xp, p = array_namespace(self.U), self.U.shape[1]
+        kind = {"dtype": self._rotated.dtype, "device": device(self.U)}
+        squares = xp.zeros((len(lags), p, p), **kind)
+        head = xp.zeros((len(lags), p, self.step.n_components), **kind)
+        batches = [slice(i, i + self.batch) for i in range(0, len(lags), self.batch)]
+        for first, tables in self._tiles():
+            for batch in batches:
+                self._add(tables, first, lags[batch], squares[batch, ...], head[batch, ...])
+        return np.concatenate([self.step(squares[batch, ...], head[batch, ...]) for batch in batches])
+
+    def _tiles(self) -> Iterator[tuple[int, list[Array]]]:
+        """Tables of some columns of V after the other, with the first of these columns."""
+        if self.fits:
+            yield 0, self._table
+        else:
+            for first in range(0, self.V.shape[1], self._tile):
+                yield first, self._table_of(self.V[:, first : first + self._tile])
+
+    @cached_property
+    def _table(self) -> list[Array]:
+        return self._table_of(self.V)
+
+    def _table_of(self, columns: Array) -> list[Array]:
+        start, tables = 0, []
+        for n in self.plan.lengths:
+            rows = slice(start, start + n)
+            table = lagged_products(self._rotated[rows, :], columns[rows, :])
+            tables.append(table[self._guard : n - self._guard + 1, ...])
+            start += n
+        return tables
+
+    def _add(self, tables: list[Array], first: int, lags: NDArray, squares: Array, head: Array) -> None:
+        """Add T T', and T times the canonical axes, of the columns of a tile for some permutations."""
+        width = tables[0].shape[2]
+        xp = array_namespace(squares)
+        where = [xp.asarray(column, device=device(squares)) for column in np.ascontiguousarray(lags.T)]
+        for start in range(0, width, BLOCK):
+            stop = min(start + BLOCK, width)
+            T = xp.take(tables[0][:, :, start:stop], where[0], axis=0)
+            for table, index in zip(tables[1:], where[1:], strict=True):
+                T += xp.take(table[:, :, start:stop], index, axis=0)
+            squares += T @ xp.matrix_transpose(T)
+            head += T @ self.step.axes[first + start : first + stop, :]
+
+
+def lagged_products(A: Array, B: Array) -> Array:
+    """Cross-products of A, rotated by every lag, with B: shape (n, p, q).
+
+    Parameters
+    ----------
+    A, B : arrays, shapes (n, p) and (n, q)
+
+    Returns
+    -------
+    array, shape (n, p, q)
+        ``[l]`` is ``roll(A, l, axis=0).T @ B``.
+    """
+    xp, n = array_namespace(A, B), A.shape[0]
+    fft = scipy.fft if is_numpy_array(A) else xp.fft
+    # a length with large prime factors is slow: then correlate without wrapping, at a good length, and wrap after
+    size = n if scipy.fft.next_fast_len(n, real=True) == n or _is_smooth(n) else scipy.fft.next_fast_len(2 * n - 1, True)
+    a, b = fft.rfft(A.T, n=size, axis=1), fft.rfft(B.T, n=size, axis=1)
+    products = fft.irfft(xp.conj(a)[:, None, :] * b[None, :, :], n=size, axis=2)
+    found = products[:, :, :n]
+    if size > n:
+        found[:, :, 1:] += products[:, :, size - n + 1 :]
+    return xp.permute_dims(found, (2, 0, 1)) + 0  # one lag after the other in memory
+
+
+def _is_smooth(n: int) -> bool:
+    """Whether a transform of this length is not slower than one of twice the length."""
+    for prime in (2, 3, 5, 7, 11, 13):
+        while n % prime == 0:
+            n //= prime
+    return n == 1
