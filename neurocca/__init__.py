@@ -22,6 +22,14 @@ _HOMES = {
     "solve_cca": "neurocca.cca.solvers",
     "permutation_test": "neurocca.inference.permutation",
     "held_out_test": "neurocca.inference.held_out",
+    "CircularShift": "neurocca.inference.schemes",
+    "PhaseRandomize": "neurocca.inference.schemes",
+    "BlockPermute": "neurocca.inference.schemes",
+    "RowShuffle": "neurocca.inference.schemes",
+    "SignFlip": "neurocca.inference.schemes",
+    "Prewhiten": "neurocca.inference.prewhiten",
+    "Nuisance": "neurocca.inference.nuisance",
+    "InferenceWarning": "neurocca.inference.checks",
     "save_model": "neurocca.io.models",
     "load_model": "neurocca.io.models",
 }
@@ -40,8 +48,16 @@ if TYPE_CHECKING:
     from neurocca.design import FeatureSeries as FeatureSeries
     from neurocca.design import split_runs as split_runs
     from neurocca.design import stack_runs as stack_runs
+    from neurocca.inference.checks import InferenceWarning as InferenceWarning
     from neurocca.inference.held_out import held_out_test as held_out_test
+    from neurocca.inference.nuisance import Nuisance as Nuisance
     from neurocca.inference.permutation import permutation_test as permutation_test
+    from neurocca.inference.prewhiten import Prewhiten as Prewhiten
+    from neurocca.inference.schemes import BlockPermute as BlockPermute
+    from neurocca.inference.schemes import CircularShift as CircularShift
+    from neurocca.inference.schemes import PhaseRandomize as PhaseRandomize
+    from neurocca.inference.schemes import RowShuffle as RowShuffle
+    from neurocca.inference.schemes import SignFlip as SignFlip
     from neurocca.io.models import load_model as load_model
     from neurocca.io.models import save_model as save_model
 

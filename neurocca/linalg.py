@@ -14,6 +14,8 @@ from scipy.linalg import eigh, get_lapack_funcs, solve_triangular
 Array = Any
 
 STEPS = 80  # of the Krylov method, before it gives up
+LARGE = 1024
+"""Size of a matrix from which on its largest eigenvalue is looked for without the others."""
 
 
 def solve_lower(L: Array, B: Array, *, transposed: bool = False) -> Array:
@@ -164,6 +166,59 @@ def _generalised_top(M: Array, P: Array, k: int) -> tuple[Array, Array]:
     reduced = W.T @ ((M + M.T) / 2) @ W
     values, vectors = xp.linalg.eigh(reduced)
     return xp.flip(values)[:k], W @ xp.flip(vectors, axis=1)[:, :k]
+
+
+def largest_eigenvalues(S: Array) -> Array:
+    """Largest eigenvalue of every one of some symmetric positive semi-definite matrices.
+
+    Parameters
+    ----------
+    S : array, shape (b, n, n)
+        Of large ones, by Lanczos' method with full reorthogonalisation (Saad, 2011, ch. 6), which is cheaper than all
+        eigenvalues and takes products only; all eigenvalues where it does not converge.
+
+    Returns
+    -------
+    array, shape (b,)
+    """
+    found = _lanczos(S) if S.shape[1] >= LARGE else None
+    return array_namespace(S).linalg.eigvalsh(S)[:, -1] if found is None else found
+
+
+def _lanczos(S: Array, steps: int = 200) -> Array | None:
+    xp, (b, n, _) = array_namespace(S), S.shape
+    v = xp.asarray(_start(n, 1)[:, 0], dtype=S.dtype, device=device(S))
+    v = xp.tile((v / xp.linalg.vector_norm(v))[None, :, None], (b, 1, 1))
+    V, diagonal, beside = v, [], []
+    for step in range(1, steps + 1):
+        w = S @ v
+        diagonal.append(to_numpy(xp.sum(v * w, axis=(1, 2))))
+        for _ in range(2):
+            w = w - V @ (xp.matrix_transpose(V) @ w)
+        length = xp.sqrt(xp.sum(w * w, axis=(1, 2)))
+        beside.append(to_numpy(length))
+        if step % 10 == 0:
+            values, vectors = np.linalg.eigh(_tridiagonal(diagonal, beside[:-1]))
+            if np.all(beside[-1] * np.abs(vectors[:, -1, -1]) <= 1e-8 * values[:, -1]):
+                return xp.asarray(values[:, -1], dtype=S.dtype, device=device(S))
+        v = w * reciprocal(length)[:, None, None]
+        V = xp.concat([V, v], axis=2)
+    return None
+
+
+def _tridiagonal(diagonal: list[np.ndarray], beside: list[np.ndarray]) -> np.ndarray:
+    """Symmetric matrices, shape (b, m, m), from m diagonal and m - 1 other entries, shape (b,) each."""
+    m = len(diagonal)
+    T = np.zeros((len(diagonal[0]), m, m))
+    T[:, range(m), range(m)] = np.stack(diagonal, axis=1)
+    if m > 1:
+        T[:, range(1, m), range(m - 1)] = T[:, range(m - 1), range(1, m)] = np.stack(beside, axis=1)
+    return T
+
+
+def to_numpy(values: Array) -> np.ndarray:
+    """The same values as a numpy array in the processor's memory."""
+    return np.asarray(values.cpu() if hasattr(values, "cpu") else values)
 
 
 def _start(n: int, m: int) -> np.ndarray:

@@ -1,21 +1,97 @@
-"""Canonical correlations on runs that the fit has not seen."""
+"""Canonical correlations on runs, or other samples, that the fit has not seen."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Hashable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.random import Generator
+from numpy.random import Generator, SeedSequence
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
-from sklearn.utils.validation import has_fit_parameter
+from scipy.stats import false_discovery_control
 
 from neurocca.design import run_bounds
-from neurocca.inference.parallel import over_permutations
-from neurocca.inference.result import HeldOutResult, max_statistic_pvalues
-from neurocca.inference.schemes import circular_lags, rotation_order
-from neurocca.linalg import top_singular_triplets
+from neurocca.inference.checks import check_rows, warn_of_scheme
+from neurocca.inference.folds import Bounds, Fold, Splitter, groups_may_be_ignored, split_folds, whole_runs
+from neurocca.inference.held_out_null import RefittedNull, WhitenedNull, fit_rows
+from neurocca.inference.matching import matched_correlations
+from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
+from neurocca.inference.result import max_statistic_pvalues, permutation_pvalues
+from neurocca.inference.schemes import Plan, Scheme, plan_permutations
 
-Bounds = list[tuple[int, int]]
+if TYPE_CHECKING:
+    import pandas as pd
+
+REFUSED = {
+    "sign_flip": "sign_flip turns whole runs and leaves the relation inside each of them as it is",
+    "prewhiten": "prewhiten filters all samples by one model, so that no sample would be left out",
+}
+"""Schemes of the in-sample test that are none of the held-out test, and why."""
+
+
+@dataclass(frozen=True)
+class HeldOutResult:
+    """Components on left-out samples, what chance gives, and how probable chance is.
+
+    Parameters
+    ----------
+    correlations : array, shape (folds, k)
+        Of the variates of left-out samples; components of all folds are matched to those of ``estimator``.
+    mean : array, shape (k,)
+        Over folds: the statistic.
+    null : array, shape (B, k)
+        The same in every permutation.
+    pvalues : array, shape (k,)
+        Corrected over components by the maximum statistic: (1 + #{max null ≥ mean}) / (1 + B).
+    pvalues_uncorrected : array, shape (k,)
+        Of each component by itself: (1 + #{null ≥ mean}) / (1 + B).
+    fold_labels : list
+        Label of the group that each fold leaves out; several in one string; the fold's number, from 1, where it
+        leaves out something else than whole groups.
+    estimators : list of estimators
+        Fitted on the training samples of each fold.
+    estimator : estimator
+        Fitted on all samples.
+    order : array of int, shape (folds, k)
+        Which component of a fold's estimator each one is.
+    signs : array, shape (folds, k)
+        1 or -1: what both variates of the fold's component are to be multiplied by to look like the estimator's.
+    scheme : str
+    is_exhaustive : bool
+        Whether the permutations are all there are.
+    """
+
+    correlations: NDArray[np.floating]
+    mean: NDArray[np.floating]
+    null: NDArray[np.floating]
+    pvalues: NDArray[np.floating]
+    pvalues_uncorrected: NDArray[np.floating]
+    fold_labels: list[Hashable]
+    estimators: list[Any]
+    estimator: Any
+    order: NDArray[np.intp]
+    signs: NDArray[np.floating]
+    scheme: str
+    is_exhaustive: bool
+
+    @property
+    def pvalues_fdr(self) -> NDArray[np.floating]:
+        """Uncorrected p-values adjusted for the false discovery rate (Benjamini & Hochberg 1995), shape (k,)."""
+        return false_discovery_control(self.pvalues_uncorrected)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row per component: mean, its mean under the null, 95th percentile of the largest there, p-values."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "correlation": self.mean,
+                "null_mean": self.null.mean(axis=0),
+                "null_95": np.quantile(self.null.max(axis=1), 0.95),
+                "p": self.pvalues,
+                "p_uncorrected": self.pvalues_uncorrected,
+            }
+        )
 
 
 def held_out_test(
@@ -24,39 +100,64 @@ def held_out_test(
     y: ArrayLike,
     *,
     runs: ArrayLike,
-    min_shift: int = 10,
-    n_permutations: int = 1000,
-    rng: int | Generator = 0,
+    t_r: float = 1.0,
+    scheme: str | Scheme = "circular_shift",
+    n_permutations: int = 10_000,
+    cv: Splitter | None = None,
+    groups: ArrayLike | None = None,
+    gap: float = 0.0,
+    rng: int | Generator | SeedSequence = 0,
     n_jobs: int = 1,
-    progress: Callable[[int], object] | None = None,
+    max_memory: int = 2**31,
+    progress: Progress = None,
+    checkpoint: CheckpointLike | None = None,
 ) -> HeldOutResult:
-    """Leave one run out at a time, correlate its variates, and test the mean against circular shifts.
+    """Leave one run out at a time, correlate its variates, and test the mean against rearrangements of one view.
 
-    In every permutation all runs of one view are rotated in time and all models are fitted again. Rotating the
-    left-out variates of models fitted once would be cheaper and wrong: of two runs that agree by chance each
-    predicts the other, so the runs' correlations depend on each other, and a null that rotates them one by one is
-    too narrow by a factor of about √2.
+    In every permutation the rows of X are rearranged inside all runs, and all models are fitted again. Rearranging the
+    left-out variates of models fitted once would be cheaper and wrong: of two runs that agree by chance each predicts
+    the other, so the runs' correlations depend on each other, and a null that rearranges them one by one is too narrow
+    by a factor of about √2 (14.7 % false positives at 5 %).
 
-    An estimator that leaves runs out itself, to choose something or to know when to stop (one with a ``cv``
-    parameter, or whose ``fit`` takes ``groups``), gets the training runs' labels as ``groups``. What was chosen by
-    cross-validation for a left-out run is kept in the permutations.
+    Components of a fold are matched, in order and sign, to those of the fit on all samples, by the mean of the
+    correlations of both variates with theirs. That fit has seen the left-out samples, and which component is called the
+    first depends on them a little: on independent views the first component has a mean of 0.02 to 0.04 and the last one
+    as much below 0. The same is done in every permutation, with a reference of its own, so that p-values hold; a
+    component's correlation is to be seen beside its mean under the null.
+
+    An estimator that leaves groups out itself, to choose something or to know when to stop (one with a ``cv``
+    parameter, or whose ``fit`` takes ``groups``), gets the groups of the training samples. What was chosen by
+    cross-validation for a fold is kept in the permutations.
 
     Parameters
     ----------
     estimator : scikit-learn estimator with ``fit(X, y)`` and ``transform(X, y)``
-        Cloned for every left-out run. One that has ``whitening(X, y)`` is refitted through its whitened
-        cross-covariance, at a small part of the cost.
+        Cloned for every fold. One that has ``whitening(X, y)`` is refitted through its whitened cross-covariance, at a
+        small part of the cost, where folds are made of whole runs.
     X, y : arrays, shapes (n, p) and (n, q)
     runs : array, shape (n,)
-        Run label of each volume; at least two runs.
-    min_shift : int
-        Shortest shift in volumes.
+        Run label of each sample: rows are rearranged inside runs.
+    t_r : float
+        Seconds per sample, to which the times of a scheme and the gap refer; 1 makes them numbers of samples.
+    scheme : {"circular_shift", "phase_randomize", "block_permute", "row_shuffle"} or Scheme
+        The last one is for independent samples. An instance, such as ``CircularShift(min_shift=30)``, sets more.
     n_permutations : int
+        Where there are not as many arrangements, all of them are used.
+    cv : scikit-learn splitter, int or iterable of splits, optional
+        Called as ``cv.split(X, y, groups)``; leaves one group out at a time by default.
+    groups : array, shape (n,), optional
+        What is left out; the runs by default. Subjects, for example, where runs are the runs of each subject.
+    gap : float
+        Seconds: training samples that are not further from a left-out sample of the same run are left out as well.
     rng : int or Generator
     n_jobs : int
-        Parallel jobs; the result does not depend on it.
-    progress : callable, optional
-        Called with the units done since the last call: one per left-out run, then one per permutation.
+        Parallel jobs, on any joblib backend; the result does not depend on it.
+    max_memory : int
+        Bytes for the table of lagged products of circular shifts.
+    progress : callable or bool, optional
+        Called with the number of permutations done since the last call; True shows a bar.
+    checkpoint : object with ``load`` and ``save``, optional
+        Such as ``Checkpoint(path)``: a test that was interrupted goes on from there.
 
     Returns
     -------
@@ -65,106 +166,80 @@ def held_out_test(
     Raises
     ------
     ValueError
-        When there are fewer than two runs or a run is too short to be shifted.
+        When views do not fit each other or hold values that are not finite, there is one run only to leave out, a fold
+        is too small, or the scheme is not one for this test or does not go with the runs.
+
+    Warns
+    -----
+    InferenceWarning
+        Where the scheme is known not to hold its level on such data, or p-values are coarse.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurocca import LinearCCA
+    >>> rng = np.random.default_rng(0)
+    >>> Z = rng.standard_normal((300, 1))
+    >>> X, Y = Z + rng.standard_normal((300, 3)), Z + rng.standard_normal((300, 4))
+    >>> held = held_out_test(LinearCCA(2), X, Y, runs=np.repeat([1, 2, 3], 100), n_permutations=99)
+    >>> held.correlations.shape, float(held.pvalues[0])
+    ((3, 2), 0.01)
     """
-    X, y, runs = np.asarray(X), np.asarray(y), np.asarray(runs)
-    y = y[:, None] if y.ndim == 1 else y
-    if len(X) != len(y):
-        raise ValueError(f"X has {len(X)} rows and y has {len(y)}: one of each per volume is needed.")
+    X, y = map(np.asarray, check_rows(X, y))
     bounds = run_bounds(runs, len(X))
-    if len(bounds) < 2:
-        raise ValueError("leaving a run out takes at least two runs, and there is one.")
-    lags = circular_lags([b - a for a, b in bounds], n_permutations, min_shift=min_shift, rng=rng)
-    fitted = list(_fit_folds(estimator, X, y, runs, bounds, progress))
+    plan = plan_permutations(_allowed(scheme), [b - a for a, b in bounds], n_permutations, t_r=t_r, rng=rng)
+    warn_of_scheme(plan, (X, y))
+    labels = np.asarray(runs if groups is None else groups)
+    with nullcontext() if groups is not None else groups_may_be_ignored():
+        folds = split_folds(X, y, bounds, labels, cv=cv, gap=gap / t_r)
+    fitted = [fit_rows(estimator, X, y, labels, fold.train) for fold in folds]
+    reference = fit_rows(estimator, X, y, labels, np.arange(len(X)))
     # a search hands its own transform one view only, and its winner is what is fitted again
-    models = [getattr(e, "best_estimator_", e) for e in fitted]
-    correlated = [_correlations(*e.transform(X[a:b], y[a:b])) for e, (a, b) in zip(models, bounds, strict=True)]
-    k = min(map(len, correlated))
-    per_run = np.array([r[:k] for r in correlated])
-    if all(hasattr(model, "whitening") for model in models):
-        null: Callable[[NDArray], NDArray] = _WhitenedNull(models, X, y, bounds, k)
+    winner, *models = (getattr(model, "best_estimator_", model) for model in (reference, *fitted))
+    matched = matched_correlations(models, winner, X, y, folds)
+    k = matched.correlations.shape[1]
+    if _by_algebra([winner, *models], folds, bounds):
+        null: Any = WhitenedNull(models, winner, X, y, folds, bounds, k, plan, max_memory)
     else:
-        null = _RefittedNull([clone(model) for model in models], X, y, runs, bounds, k)
-    mean, nulls = per_run.mean(axis=0), over_permutations(null, lags, n_jobs, progress)
-    labels = [runs.tolist()[start] for start, _ in bounds]
-    return HeldOutResult(mean, nulls, max_statistic_pvalues(mean, nulls), lags, per_run, labels, fitted)
+        null = RefittedNull(models, winner, X, y, labels, folds, k, plan)
+    found = over_permutations(
+        null, len(plan), quantum=null.batch, n_jobs=n_jobs, progress=progress, checkpoint=checkpoint,
+        prefer="threads" if isinstance(null, WhitenedNull) else "processes",
+        key=None if checkpoint is None else _key([winner, *models], X, y, labels, folds, plan),
+    )  # fmt: skip
+    mean = matched.correlations.mean(axis=0)
+    return HeldOutResult(
+        correlations=matched.correlations,
+        mean=mean,
+        null=found,
+        pvalues=max_statistic_pvalues(mean, found),
+        pvalues_uncorrected=permutation_pvalues(mean, found),
+        fold_labels=[fold.label for fold in folds],
+        estimators=fitted,
+        estimator=reference,
+        order=matched.order,
+        signs=matched.signs,
+        scheme=plan.scheme.name,
+        is_exhaustive=plan.is_exhaustive,
+    )
 
 
-def _fit_folds(
-    estimator: Any, X: NDArray, y: NDArray, runs: NDArray, bounds: Bounds, progress: Callable[[int], object] | None
-) -> Iterator[Any]:
-    for start, stop in bounds:
-        train = _others(start, stop, len(X))
-        fold = clone(estimator)
-        yield fold.fit(X[train], y[train], **_groups(fold, runs[train]))
-        if progress is not None:
-            progress(1)
+def _by_algebra(models: list[Any], folds: list[Fold], bounds: Bounds) -> bool:
+    """Whether a rearrangement inside runs leaves the whitening of every fold as it is."""
+    rows = [part for fold in folds for part in (fold.train, fold.test)]
+    return all(hasattr(model, "whitening") for model in models) and all(
+        whole_runs(part, bounds) is not None for part in rows
+    )
 
 
-def _groups(estimator: Any, runs: NDArray) -> dict[str, NDArray]:
-    """Run labels for an estimator that leaves runs out itself, to choose something or to know when to stop."""
-    wanted = "cv" in estimator.get_params() or has_fit_parameter(estimator, "groups")
-    return {"groups": runs} if wanted else {}
+def _key(models: list[Any], X: NDArray, y: NDArray, groups: NDArray, folds: list[Fold], plan: Plan) -> tuple:
+    """What the null depends on, for a checkpoint."""
+    chosen = [(type(model).__qualname__, model.get_params()) for model in models]
+    return "held-out", chosen, X, y, groups.tolist(), [(fold.train, fold.test) for fold in folds], plan
 
 
-def _others(start: int, stop: int, n: int) -> NDArray:
-    return np.r_[0:start, stop:n]
-
-
-class _RefittedNull:
-    """Mean held-out correlations after rotating one view, by fitting every fold again; for any estimator."""
-
-    def __init__(self, estimators: list[Any], X: NDArray, y: NDArray, runs: NDArray, bounds: Bounds, k: int) -> None:
-        self.estimators, self.X, self.y, self.runs, self.bounds, self.k = estimators, X, y, runs, bounds, k
-
-    def __call__(self, lags: NDArray) -> NDArray:
-        X, per_run = self.X[rotation_order([b - a for a, b in self.bounds], lags)], []
-        for estimator, (a, b) in zip(self.estimators, self.bounds, strict=True):
-            train = _others(a, b, len(X))
-            fold = clone(estimator)
-            fitted = fold.fit(X[train], self.y[train], **_groups(fold, self.runs[train]))
-            per_run.append(_correlations(*fitted.transform(X[a:b], self.y[a:b]))[: self.k])
-        return np.mean(per_run, axis=0)
-
-
-class _WhitenedNull:
-    """The same by algebra: rotating rows inside runs changes the runs' cross-covariances and nothing else.
-
-    The whitening of every fold is computed once. A permutation takes each run's cross-covariance once, sums them
-    over the training runs of every fold, and decomposes the whitened sum.
-    """
-
-    def __init__(self, fitted: list[Any], X: NDArray, y: NDArray, bounds: Bounds, k: int) -> None:
-        self.k = k
-        x_means, y_means = (np.array([view[a:b].mean(axis=0) for a, b in bounds]) for view in (X, y))
-        self.X, self.Y = (
-            [view[a:b] - mean for (a, b), mean in zip(bounds, means, strict=True)]
-            for view, means in ((X, x_means), (y, y_means))
-        )
-        lengths = np.array([b - a for a, b in bounds])
-        self.folds = []
-        for i, (estimator, (a, b)) in enumerate(zip(fitted, bounds, strict=True)):
-            train = _others(a, b, len(X))
-            (x_mean, Wx), (y_mean, Wy) = estimator.whitening(X[train], y[train])
-            weight = np.where(np.arange(len(bounds)) == i, 0, lengths)
-            # what the runs' means contribute to the training cross-covariance is the same in every permutation
-            between = Wx.T @ ((x_means - x_mean).T * weight) @ (y_means - y_mean) @ Wy
-            self.folds.append((Wx, Wy, between))
-
-    def __call__(self, lags: NDArray) -> NDArray:
-        rotated = [np.roll(x, lag, axis=0) for x, lag in zip(self.X, lags, strict=True)]
-        cross = np.array([x.T @ y for x, y in zip(rotated, self.Y, strict=True)])
-        total = cross.sum(axis=0)
-        r = np.zeros((len(self.folds), self.k))
-        for i, (Wx, Wy, between) in enumerate(self.folds):
-            T = Wx.T @ (total - cross[i]) @ Wy + between
-            A, _, B = top_singular_triplets(T, min(self.k, *T.shape))
-            r[i, : A.shape[1]] = _correlations(rotated[i] @ (Wx @ A), self.Y[i] @ (Wy @ B))
-        return r.mean(axis=0)
-
-
-def _correlations(U: NDArray, V: NDArray) -> NDArray:
-    """Correlation of paired columns; 0 where a column is constant."""
-    U, V = U - U.mean(axis=0), V - V.mean(axis=0)
-    norm = np.linalg.norm(U, axis=0) * np.linalg.norm(V, axis=0)
-    return np.sum(U * V, axis=0) / np.where(norm > 0, norm, np.inf)
+def _allowed(scheme: str | Scheme) -> str | Scheme:
+    name = getattr(scheme, "name", scheme)
+    if name in REFUSED:
+        raise ValueError(f"{REFUSED[name]}: use permutation_test(…, scheme={name!r}) instead.")
+    return scheme

@@ -1,20 +1,28 @@
 """Permutations in chunks, on threads, processes or a cluster, interrupted or not: always with the same result."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from copy import copy
+from typing import Any, Literal, Protocol, cast
+from uuid import uuid4
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs, hash as content_hash
+from array_api_compat import device, is_array_api_obj, is_numpy_array
+from joblib import Parallel, delayed, effective_n_jobs
+from joblib import hash as content_hash
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 CHUNK_SECONDS = 2.0
 """What one task of a worker takes about: long beside the cost of handing it over, short beside a coffee."""
+SAVING_SHARE = 0.05
+"""Share of the time that may go into saving; where files are small, that is after every chunk."""
 
 Statistic = Callable[[int, int], NDArray]
 Progress = Callable[[int], object] | bool | None
+Chunks = Generator[tuple[int, int, NDArray], None, None]
 
 
 class CheckpointLike(Protocol):
@@ -53,7 +61,9 @@ def over_permutations(
     quantum : int
         Permutations that belong into one chunk: chunks begin at its multiples.
     n_jobs : int
-        Parallel jobs, on whatever joblib's ``parallel_config`` says; ``prefer`` where it says nothing.
+        1 computes here, one chunk after the other; more, or -1 for one per core, in parallel on the threads,
+        processes (loky) or cluster (dask) that joblib's ``parallel_config`` says, and on ``prefer`` where it says
+        nothing. A cluster is used whole.
     progress : callable or bool, optional
         Called with the number of permutations done since the last call; True shows a bar.
     checkpoint : object with ``load`` and ``save``, optional
@@ -64,82 +74,184 @@ def over_permutations(
     Returns
     -------
     array, shape (n, m)
+
+    Raises
+    ------
+    TypeError, ValueError
+        When ``n_jobs`` is no number of jobs, there are no permutations, or the statistic gives another number of rows
+        than it was asked for.
     """
-    digest = content_hash(key) if checkpoint is not None else ""
-    saved = None if checkpoint is None else checkpoint.load(digest)
-    done, values = (np.zeros(n, dtype=bool), None) if saved is None else saved
-    with threadpool_limits(1), _reporter(progress, n) as report:
+    _check_jobs(n_jobs)
+    if n < 1:
+        raise ValueError(f"there are no permutations to compute: n={n}.")
+    keeper = _Keeper(checkpoint, _digest((key, n)) if checkpoint is not None else "")
+    done, values = keeper.load(n)
+    todo = _Todo(done, quantum)
+    chunks = _here(statistic, todo) if n_jobs == 1 else _parallel(statistic, todo, n_jobs, prefer)
+    with threadpool_limits(1), _reporter(progress, n) as report, keeper, closing(chunks):
         report(int(done.sum()))
-        todo = _missing(done, quantum)
-        if todo and n_jobs == 1 or len(todo) == 1:
-            chunks = _sequential(statistic, todo, quantum)
-        else:
-            chunks = _parallel(statistic, todo, quantum, n_jobs, prefer)
         for start, stop, found in chunks:
-            values = np.zeros((n, found.shape[1]), dtype=found.dtype) if values is None else values
+            if found.ndim != 2 or len(found) != stop - start:
+                raise ValueError(
+                    f"of permutations {start} to {stop} the statistic gave an array of shape {found.shape}."
+                )
+            if values is None:
+                values = np.zeros((n, found.shape[1]), dtype=found.dtype)
+            fresh = int((~done[start:stop]).sum())
             values[start:stop], done[start:stop] = found, True
-            report(stop - start)
-            if checkpoint is not None:
-                checkpoint.save(digest, done, values)
-    if values is None:
-        raise ValueError("there are no permutations to compute.")
-    return values
+            keeper.keep(done, values)
+            report(fresh)
+    return cast(NDArray, values)
 
 
-def _missing(done: NDArray[np.bool_], quantum: int) -> list[tuple[int, int]]:
-    """Quanta that are not finished."""
-    n = len(done)
-    quanta = ((start, min(start + quantum, n)) for start in range(0, n, quantum))
-    return [(start, stop) for start, stop in quanta if not done[start:stop].all()]
+class _Todo:
+    """Quanta that are not finished, handed out in chunks that take about `CHUNK_SECONDS`."""
+
+    def __init__(self, done: NDArray[np.bool_], quantum: int) -> None:
+        finished = np.logical_and.reduceat(done, np.arange(0, len(done), quantum))
+        self.n, self.quantum, self.size = len(done), quantum, 1
+        self.quanta, self.next = np.flatnonzero(~finished), 0
+
+    def chunks(self, workers: int = 1) -> Iterator[tuple[int, int]]:
+        """First permutation of a chunk and the one after its last; near the end every worker gets its share."""
+        while self.next < len(self.quanta):
+            left = len(self.quanta) - self.next
+            window = self.quanta[self.next : self.next + min(self.size, -(-left // workers))]
+            gaps = np.flatnonzero(np.diff(window) != 1)
+            used = int(gaps[0]) + 1 if len(gaps) else len(window)
+            self.next += used
+            yield int(window[0]) * self.quantum, min((int(window[used - 1]) + 1) * self.quantum, self.n)
+
+    def learn(self, n_done: int, seconds: float) -> None:
+        """Set the size of the chunks to come, in quanta."""
+        self.size = max(1, int(CHUNK_SECONDS * n_done / max(seconds, 1e-6)) // self.quantum)
 
 
-def _sequential(
-    statistic: Statistic, todo: list[tuple[int, int]], quantum: int
-) -> Iterator[tuple[int, int, NDArray]]:
-    size = 1
-    while todo:
-        (start, stop), todo = _first_chunk(todo, size)
+def _here(statistic: Statistic, todo: _Todo) -> Chunks:
+    sent = _Sent(statistic)
+    for chunk in todo.chunks():
+        start, stop, seconds, found = _work(sent, *chunk)
+        todo.learn(stop - start, seconds)
+        yield start, stop, found
+
+
+def _parallel(statistic: Statistic, todo: _Todo, n_jobs: int, prefer: str) -> Chunks:
+    """Chunks as they are finished: no worker waits for another, and none while a checkpoint is written."""
+    if not len(todo.quanta):
+        return
+    sent = _Sent(statistic)
+    tasks = (delayed(_work)(sent, *chunk) for chunk in todo.chunks(effective_n_jobs(n_jobs)))
+    finished = Parallel(n_jobs=n_jobs, prefer=prefer, batch_size=1, return_as="generator_unordered")(tasks)
+    try:
+        for start, stop, seconds, found in finished:
+            todo.learn(stop - start, seconds)
+            yield start, stop, found
+    finally:
+        with warnings.catch_warnings():  # joblib warns of chunks that an interrupt leaves unfinished
+            warnings.simplefilter("ignore")
+            finished.close()
+
+
+def _work(sent: "_Sent", start: int, stop: int) -> tuple[int, int, float, NDArray]:
+    """One chunk, and the seconds it took."""
+    if sent.is_abroad:
+        threadpool_limits(1)  # for good: a worker may have several threads, each of which would lift the limit of all
+    # OpenMP counts threads for every calling thread, BLAS libraries for the process
+    with ThreadpoolController().select(user_api="openmp").limit(limits=1):
         before = time.perf_counter()
-        yield start, stop, statistic(start, stop)
-        size = _chunk_size(time.perf_counter() - before, stop - start, quantum)
+        found = sent.statistic(start, stop)
+        return start, stop, time.perf_counter() - before, found
 
 
-def _parallel(
-    statistic: Statistic, todo: list[tuple[int, int]], quantum: int, n_jobs: int, prefer: str
-) -> Iterator[tuple[int, int, NDArray]]:
-    """Waves of one chunk per worker; the first, of one quantum each, says how long a chunk may be."""
-    size = 1
-    with Parallel(n_jobs=n_jobs, prefer=prefer) as parallel:
-        workers = max(1, effective_n_jobs(n_jobs))
-        while todo:
-            wave = []
-            share = max(1, min(size, -(-len(todo) // workers)))
-            while todo and len(wave) < workers:
-                chunk, todo = _first_chunk(todo, share)
-                wave.append(chunk)
-            before = time.perf_counter()
-            found = parallel(delayed(_on_one_thread)(statistic, start, stop) for start, stop in wave)
-            size = _chunk_size(time.perf_counter() - before, wave[0][1] - wave[0][0], quantum)
-            for (start, stop), values in zip(wave, found, strict=True):
-                yield start, stop, values
+class _Sent:
+    """A statistic on its way to workers: a process keeps the one it got first, with the tables it has made for it."""
+
+    def __init__(self, statistic: Statistic, token: str = "") -> None:
+        self.statistic, self.is_abroad = statistic, bool(token)
+        self._token = token or uuid4().hex
+        self._fresh = copy(statistic)  # what a statistic prepares for itself may be larger than itself
+
+    def __sizeof__(self) -> int:
+        return 2**20  # dask sends what is large once, not with every chunk
+
+    def __reduce__(self) -> tuple:
+        return _received, (self._fresh, self._token)
 
 
-def _first_chunk(todo: list[tuple[int, int]], size: int) -> tuple[tuple[int, int], list[tuple[int, int]]]:
-    """Up to ``size`` quanta that follow one another, and the rest."""
-    used = 1
-    while used < min(size, len(todo)) and todo[used][0] == todo[used - 1][1]:
-        used += 1
-    return (todo[0][0], todo[used - 1][1]), todo[used:]
+_RECEIVED: dict[str, _Sent] = {}
 
 
-def _chunk_size(seconds: float, n_done: int, quantum: int) -> int:
-    """Quanta that take about `CHUNK_SECONDS`."""
-    return max(1, int(CHUNK_SECONDS * n_done / max(seconds, 1e-6)) // quantum)
+def _received(statistic: Statistic, token: str) -> _Sent:
+    if token not in _RECEIVED:
+        _RECEIVED.clear()  # one is enough, and may be large
+        _RECEIVED[token] = _Sent(statistic, token)
+    return _RECEIVED[token]
 
 
-def _on_one_thread(statistic: Statistic, start: int, stop: int) -> NDArray:
-    with threadpool_limits(1):  # in a process of its own nobody else has said so
-        return statistic(start, stop)
+class _Keeper:
+    """Saves what is done, as often as costs little, and at the end, whatever ends it."""
+
+    def __init__(self, checkpoint: CheckpointLike | None, key: str) -> None:
+        self._checkpoint, self._key, self._due = checkpoint, key, 0.0
+        self._unsaved: tuple[NDArray[np.bool_], NDArray] | None = None
+
+    def load(self, n: int) -> tuple[NDArray[np.bool_], NDArray | None]:
+        saved = None if self._checkpoint is None else self._checkpoint.load(self._key)
+        if saved is None:
+            return np.zeros(n, dtype=bool), None
+        done, values = saved
+        if done.shape != (n,) or values.ndim != 2 or len(values) != n:
+            raise ValueError(
+                f"the checkpoint holds arrays of shapes {done.shape} and {values.shape}, for {n} permutations."
+            )
+        return done, values if done.any() else None
+
+    def keep(self, done: NDArray[np.bool_], values: NDArray) -> None:
+        self._unsaved = done, values
+        if time.perf_counter() >= self._due:
+            self._save()
+
+    def _save(self) -> None:
+        if self._checkpoint is None or self._unsaved is None:
+            return
+        state, self._unsaved = self._unsaved, None
+        before = time.perf_counter()
+        try:
+            self._checkpoint.save(self._key, *state)
+        except KeyboardInterrupt:
+            self._unsaved = state  # once more on the way out
+            raise
+        after = time.perf_counter()
+        self._due = after + (after - before) / SAVING_SHARE
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._save()
+
+
+def _digest(key: Any) -> str:
+    """The same in every process for the same content."""
+    return content_hash(_plain(key))
+
+
+def _plain(key: Any) -> Any:
+    """A key whose arrays are numpy's: pickles of torch's hold addresses in memory."""
+    if isinstance(key, tuple | list):
+        return [_plain(item) for item in key]
+    if isinstance(key, dict):
+        return {name: _plain(item) for name, item in key.items()}
+    if is_array_api_obj(key) and not is_numpy_array(key):
+        return type(key).__name__, str(device(key)), np.asarray(key.cpu() if hasattr(key, "cpu") else key)
+    return key
+
+
+def _check_jobs(n_jobs: int) -> None:
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer):
+        raise TypeError(f"n_jobs={n_jobs!r} must be a whole number, not a {type(n_jobs).__name__}.")
+    if n_jobs == 0:
+        raise ValueError("n_jobs=0: there must be at least one job; -1 is one per core.")
 
 
 @contextmanager

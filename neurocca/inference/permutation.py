@@ -1,19 +1,20 @@
 """In-sample permutation test of canonical correlations."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
-from numpy.random import Generator
+from numpy.random import Generator, SeedSequence
 from numpy.typing import ArrayLike, NDArray
 
-from neurocca.inference.checks import check_rows, check_separable, warn_of_scheme
+from neurocca.inference.bases import whitened_bases
+from neurocca.inference.checks import check_separable, degrees_of_freedom, warn_of_scheme
 from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
+from neurocca.inference.prewhiten import Prewhiten
 from neurocca.inference.products import RowProducts, ShiftProducts
 from neurocca.inference.result import PermutationResult, max_statistic_pvalues, permutation_pvalues
-from neurocca.inference.schemes import CircularShift, Plan, Scheme, plan_permutations, run_lengths
+from neurocca.inference.schemes import CircularShift, Plan, Scheme, plan_permutations
 from neurocca.inference.stepdown import Statistic, StepDown
+from neurocca.linalg import to_numpy
 
 Array = Any
 
@@ -25,12 +26,12 @@ def permutation_test(
     *,
     runs: ArrayLike | None = None,
     t_r: float = 1.0,
-    scheme: str | Scheme = "circular_shift",
+    scheme: str | Scheme | Prewhiten = "circular_shift",
     n_permutations: int = 10_000,
     nuisance: Any = None,
     n_components: int | None = None,
     statistic: Statistic = "wilks",
-    rng: int | Generator = 0,
+    rng: int | Generator | SeedSequence = 0,
     n_jobs: int = 1,
     max_memory: int = 2**31,
     progress: Progress = None,
@@ -52,7 +53,7 @@ def permutation_test(
         Run label of each sample; one run by default. For sign flips, the subject of each sample.
     t_r : float
         Seconds per sample, to which the times of a scheme refer; 1 makes them numbers of samples.
-    scheme : str or Scheme
+    scheme : str, Scheme or Prewhiten
         "circular_shift", "phase_randomize" and "block_permute" are for time series, "prewhiten" as well, and the only
         one that goes with nuisance variables there; "row_shuffle" is for independent samples, "sign_flip" for
         subjects. An instance, such as ``CircularShift(min_shift=30)``, sets more.
@@ -65,7 +66,7 @@ def permutation_test(
         Components to be tested; by default those of the estimator, or all.
     statistic : {"wilks", "root", "sum_of_squares"}
         Of a step: of all roots that are left, the largest one, or the sum of their squares.
-    rng : int or Generator
+    rng : int, Generator or SeedSequence
     n_jobs : int
         Parallel jobs, on any joblib backend; the result does not depend on it.
     max_memory : int
@@ -105,24 +106,42 @@ def permutation_test(
     >>> test.pvalues_stepdown
     array([0.01, 0.92])
     """
-    bases = _bases(estimator, X, y, runs, t_r, scheme, nuisance)
-    narrow, wide = (bases.U, bases.V) if bases.U.shape[1] <= bases.V.shape[1] else (bases.V, bases.U)
-    check_separable(narrow, wide)
-    k = min(n_components or getattr(estimator, "n_components", None) or narrow.shape[1], narrow.shape[1])
+    bases = whitened_bases(estimator, X, y, runs=runs, scheme=scheme, nuisance=nuisance)
+    # rearranging the one view or the other is the same to the statistics; the narrower one moves less memory
+    narrow, wide = sorted((bases.U, bases.V), key=lambda basis: basis.shape[1])
+    check_separable(narrow, wide, bases.n_free)
+    k = _n_components(n_components or getattr(estimator, "n_components", None), narrow, wide)
     plan = plan_permutations(bases.scheme, bases.lengths, n_permutations, t_r=t_r, rng=rng)
-    warn_of_scheme(plan, bases.views)
+    warn_of_scheme(plan, bases.views, degrees_of_freedom(narrow) + degrees_of_freedom(wide))
     step = StepDown.of(narrow, wide, k, statistic)
-    products = _products(narrow, wide, step, plan, max_memory)
+    products: RowProducts | ShiftProducts = RowProducts(narrow, wide, step, plan)
+    if isinstance(plan.scheme, CircularShift):
+        products = ShiftProducts(narrow, wide, step, plan, max_memory)
     found = over_permutations(
         products, len(plan), quantum=products.batch, n_jobs=n_jobs, progress=progress, checkpoint=checkpoint,
         key=(narrow, wide, k, statistic, plan),
     )  # fmt: skip
-    observed = observed_statistics(narrow, wide, step)
-    return _result(step, plan, observed, found)
+    return _result(step, plan, bases.name, _observed(narrow, wide, step), found)
 
 
-def _result(step: StepDown, plan: Plan, observed: NDArray, found: NDArray) -> PermutationResult:
-    r = np.asarray(step.correlations if isinstance(step.correlations, np.ndarray) else step.correlations.cpu())
+def _n_components(wanted: int | None, narrow: Array, wide: Array) -> int:
+    limit = narrow.shape[1]
+    if wanted is not None and not 1 <= wanted <= limit:
+        raise ValueError(
+            f"n_components={wanted} must be between 1 and {limit}: the views have {limit} and {wide.shape[1]} "
+            "dimensions."
+        )
+    return wanted or limit
+
+
+def _observed(narrow: Array, wide: Array, step: StepDown) -> NDArray:
+    """Statistics of the observed arrangement, on the way that those of the permutations go."""
+    T = (narrow @ step.rotation).T @ wide
+    return step((T @ T.T)[None, ...], (T @ step.axes)[None, ...])[0, 1:]
+
+
+def _result(step: StepDown, plan: Plan, scheme: str, observed: NDArray, found: NDArray) -> PermutationResult:
+    r = to_numpy(step.correlations)
     each = permutation_pvalues(observed, found[:, 1:])
     return PermutationResult(
         correlations=r,
@@ -133,6 +152,6 @@ def _result(step: StepDown, plan: Plan, observed: NDArray, found: NDArray) -> Pe
         pvalues_uncorrected=each,
         pvalues_stepdown=np.maximum.accumulate(each),
         statistic=step.statistic,
-        scheme=plan.scheme.name,
+        scheme=scheme,
         is_exhaustive=plan.is_exhaustive,
     )

@@ -1,7 +1,7 @@
 """Cross-products of whitened bases under rearrangement, of one view inside runs.
 
-Whitening is not repeated, as a rearrangement leaves it as it is. For circular shifts all cross-covariances of a run at all
-lags come from one Fourier transform, and a permutation adds up one of them per run.
+Whitening is not repeated, as a rearrangement leaves it as it is. For circular shifts all cross-covariances of a run at
+all lags come from one Fourier transform, and a permutation adds up one of them per run.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from neurocca.inference.schemes import CircularShift, Plan
 from neurocca.inference.stepdown import StepDown
+from neurocca.linalg import LARGE
 
 Array = Any
 BLOCK = 256
@@ -45,10 +46,11 @@ class RowProducts:
         lengths, scheme = self.plan.lengths, self.plan.scheme
         self._moving = scheme.prepare(self.U @ self.step.rotation, lengths)
         self._still = scheme.prepare(self.V, lengths)
-        self.batch = max(1, 256 // self.U.shape[1])
+        p = self.U.shape[1]
+        self.batch = 4 if p >= LARGE else max(1, 256 // p)
 
     def __call__(self, start: int, stop: int) -> NDArray:
-        """Statistics of permutations from ``start``, a multiple of the batch, to ``stop``: shape (stop - start, 1 + k)."""
+        """Statistics of permutations ``start``, a multiple of the batch, up to ``stop``: shape (stop - start, 1 + k)."""
         parts = [self._statistics(i, min(i + self.batch, stop)) for i in range(start, stop, self.batch)]
         return np.concatenate(parts)
 
@@ -102,7 +104,7 @@ class ShiftProducts:
         return self._tile >= self.V.shape[1]
 
     def __call__(self, start: int, stop: int) -> NDArray:
-        """Statistics of permutations from ``start``, a multiple of the batch, to ``stop``: shape (stop - start, 1 + k)."""
+        """Statistics of permutations ``start``, a multiple of the batch, up to ``stop``: shape (stop - start, 1 + k)."""
         size = self.batch if self.fits else self._group
         return np.concatenate([self._group_statistics(i, min(i + size, stop)) for i in range(start, stop, size)])
 
@@ -112,7 +114,7 @@ class ShiftProducts:
         kind = {"dtype": self._rotated.dtype, "device": device(self.U)}
         squares = xp.zeros((len(lags), p, p), **kind)
         head = xp.zeros((len(lags), p, self.step.n_components), **kind)
-        batches = [slice(i, i + self.batch) for i in range(0, len(lags), self.batch)]
+        batches = [slice(i, min(i + self.batch, len(lags))) for i in range(0, len(lags), self.batch)]
         for first, tables in self._tiles():
             for batch in batches:
                 self._add(tables, first, lags[batch], squares[batch, ...], head[batch, ...])
@@ -168,13 +170,16 @@ def lagged_products(A: Array, B: Array) -> Array:
     xp, n = array_namespace(A, B), A.shape[0]
     fft = scipy.fft if is_numpy_array(A) else xp.fft
     # a length with large prime factors is slow: then correlate without wrapping, at a good length, and wrap after
-    size = n if scipy.fft.next_fast_len(n, real=True) == n or _is_smooth(n) else scipy.fft.next_fast_len(2 * n - 1, True)
-    a, b = fft.rfft(A.T, n=size, axis=1), fft.rfft(B.T, n=size, axis=1)
-    products = fft.irfft(xp.conj(a)[:, None, :] * b[None, :, :], n=size, axis=2)
-    found = products[:, :, :n]
-    if size > n:
-        found[:, :, 1:] += products[:, :, size - n + 1 :]
-    return xp.permute_dims(found, (2, 0, 1)) + 0  # one lag after the other in memory
+    size = n if _is_smooth(n) else scipy.fft.next_fast_len(2 * n - 1, real=True)
+    a, b = xp.conj(fft.rfft(A.T, n=size, axis=1)), fft.rfft(B.T, n=size, axis=1)
+    table = xp.empty((n, A.shape[1], B.shape[1]), dtype=A.dtype, device=device(A))
+    for i in range(A.shape[1]):  # one column of A at a time stays in the cache
+        products = fft.irfft(a[i, :] * b, n=size, axis=1)
+        found = products[:, :n]
+        if size > n:
+            found[:, 1:] += products[:, size - n + 1 :]
+        table[:, i, :] = found.T
+    return table
 
 
 def _is_smooth(n: int) -> bool:

@@ -204,17 +204,17 @@ class BlockPermute(Scheme):
         return blocks
 
     def n_arrangements(self, lengths: Lengths, t_r: float) -> float:
-        return _counted((_factorial(len(self._borders(n, t_r))) for n in lengths)) - 1
+        return _counted(_factorial(len(self._borders(n, t_r))) for n in lengths) - 1
 
     def draw(self, stream: Generator, lengths: Lengths, t_r: float) -> NDArray:
         orders = []
-        for start, n in _starts(lengths):
+        for start, n in starts(lengths):
             blocks = self._borders(n, t_r)
             orders += [start + blocks[i] for i in stream.permutation(len(blocks))]
         return np.concatenate(orders)
 
     def everything(self, lengths: Lengths, t_r: float) -> Iterator[NDArray]:
-        runs = [[start + block for block in self._borders(n, t_r)] for start, n in _starts(lengths)]
+        runs = [[start + block for block in self._borders(n, t_r)] for start, n in starts(lengths)]
         orders = product(*(permutations(blocks) for blocks in runs))
         next(orders)  # as observed
         return (np.concatenate([np.concatenate(run) for run in order]) for order in orders)
@@ -233,10 +233,10 @@ class RowShuffle(Scheme):
         return _counted(map(_factorial, lengths)) - 1
 
     def draw(self, stream: Generator, lengths: Lengths, t_r: float) -> NDArray:
-        return np.concatenate([start + stream.permutation(n) for start, n in _starts(lengths)])
+        return np.concatenate([start + stream.permutation(n) for start, n in starts(lengths)])
 
     def everything(self, lengths: Lengths, t_r: float) -> Iterator[NDArray]:
-        orders = product(*(permutations(range(start, start + n)) for start, n in _starts(lengths)))
+        orders = product(*(permutations(range(start, start + n)) for start, n in starts(lengths)))
         next(orders)  # as observed
         return (np.concatenate(order) for order in orders)
 
@@ -406,7 +406,7 @@ def rotation_order(lengths: Sequence[int], lags: Sequence[int] | NDArray[np.int6
     array, shape (Σ lengths,)
     """
     return np.concatenate(
-        [start + (np.arange(n) - lag) % n for (start, n), lag in zip(_starts(lengths), lags, strict=True)]
+        [start + (np.arange(n) - lag) % n for (start, n), lag in zip(starts(lengths), lags, strict=True)]
     )
 
 
@@ -415,7 +415,7 @@ def _take(rows: Array, order: NDArray) -> Array:
     return xp.take(rows, xp.asarray(order, device=device(rows)), axis=0)
 
 
-def _starts(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
+def starts(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
     """First row and number of rows of each run."""
     start = 0
     for n in lengths:
@@ -424,7 +424,7 @@ def _starts(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _runs(rows: Array, lengths: Lengths) -> Iterator[tuple[Array, int]]:
-    return ((rows[start : start + n, :], n) for start, n in _starts(lengths))
+    return ((rows[start : start + n, :], n) for start, n in starts(lengths))
 
 
 def _counted(factors: Any) -> float:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_numpy_array
+from array_api_compat import array_namespace, device
 
-from neurocca.linalg import top_singular_triplets
+from neurocca.linalg import largest_eigenvalues, to_numpy, top_singular_triplets
 
 Array = Any
 Statistic = Literal["wilks", "root", "sum_of_squares"]
@@ -78,7 +78,7 @@ class StepDown:
         """
         largest = _largest_root(squares)
         steps = {"wilks": _wilks, "root": _roots, "sum_of_squares": _sums}[self.statistic](squares, head)
-        return np.concatenate([_to_numpy(largest)[:, None], _to_numpy(steps)], axis=1)
+        return np.column_stack([to_numpy(largest), to_numpy(steps)]).astype(np.float64)
 
 
 def _wilks(squares: Array, head: Array) -> Array:
@@ -139,7 +139,7 @@ def _trailing(squares: Array, head: Array) -> Any:
 def _largest_root(squares: Array) -> Array:
     """Largest singular values, shape (b,), from T T', shape (b, p, p)."""
     xp = array_namespace(squares)
-    return xp.sqrt(xp.clip(xp.linalg.eigvalsh(squares)[:, -1], 0.0, None))
+    return xp.sqrt(xp.clip(largest_eigenvalues(squares), 0.0, None))
 
 
 def _completed(A: Array) -> Array:
@@ -156,7 +156,3 @@ def _orthonormal(columns: Array) -> Array:
     Q, R = xp.linalg.qr(columns)
     signs = xp.sign(xp.linalg.diagonal(R))
     return Q * xp.where(signs == 0, xp.ones_like(signs), signs)
-
-
-def _to_numpy(values: Array) -> np.ndarray:
-    return np.asarray(values if is_numpy_array(values) else values.cpu(), dtype=np.float64)

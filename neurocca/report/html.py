@@ -223,7 +223,9 @@ def _inference_figures(data: ReportData, record: Mapping[str, Any], key: str) ->
         drawn["HeldOutRuns"] = figures.held_out_per_run(
             per_run, record["HeldOutCorrelation"], _threshold(held_out), name=f"{key}-runs"
         )
-    in_sample = _reference(data.null, name, d)
+    # every step has a null of its own, from which the components before it are taken out
+    in_sample = data.null[name].iloc[1:].to_numpy(float)
+    in_sample = in_sample[np.isfinite(in_sample)]
     if in_sample.size:
         # the test's statistic, which is a correlation only where nothing was shrunk
         observed = float(data.null[name].iloc[0])

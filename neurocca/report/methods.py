@@ -156,8 +156,10 @@ def _test(d: Mapping[str, Any]) -> str:
         "all left-out runs were determined anew, with the shrinkage as chosen. p was (1 + b)/(1 + B), where b of B "
         f"permutations reached the observed value {cite(PHIPSON)}{corrected}. A component counted as found when its "
         f"held-out correlation had p < {ALPHA:g}. For comparison, the in-sample canonical correlations of the whitened "
-        f"views were tested in the same way {cite(WINKLER)}; as their shrinkage was chosen on the same data, that "
-        f"test is somewhat liberal. The random seed was {inference['Seed']}."
+        "views were tested against the same kind of permutations, step by step: each was compared with the largest "
+        "that is left when the components before it are taken out of both sides, and no p-value was smaller than "
+        f"one before it {cite(WINKLER)}. As their shrinkage was chosen on the same data, that test is somewhat "
+        f"liberal. The random seed was {inference['Seed']}."
     )
 
 

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +13,10 @@ import pandas as pd
 from neurocca.cca.selection import LinearCCACV
 from neurocca.config import Config
 from neurocca.errors import DataError, NoInputError, UsageError
+from neurocca.inference.checks import InferenceWarning
 from neurocca.inference.held_out import held_out_test
 from neurocca.inference.permutation import permutation_test
+from neurocca.inference.schemes import CircularShift
 from neurocca.io.derivatives import Results, check_output, write_results
 from neurocca.io.files import sha256, staged
 from neurocca.io.layout import find_recordings
@@ -98,16 +102,15 @@ def analyse(recording: Recording, assembled: Assembled, config: Config, *, n_job
     anew on the training runs of every left-out run.
     """
     design, test = assembled.design, config.inference
-    min_shift = int(np.ceil(test.min_shift / recording.t_r))
-    check_design(design, config.fit.n_components, min_shift)
+    check_design(design, config.fit.n_components, CircularShift(test.min_shift).guard(recording.t_r))
     # the files themselves have been checked: what fails from here on is what they hold
     try:
-        return _fit_and_test(recording, assembled, config, min_shift, n_jobs)
+        return _fit_and_test(recording, assembled, config, n_jobs)
     except (ValueError, np.linalg.LinAlgError) as error:
         raise DataError(f"sub-{recording.subject}, task {recording.task}: {error}") from error
 
 
-def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, min_shift: int, n_jobs: int) -> Results:
+def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, n_jobs: int) -> Results:
     design, test = assembled.design, config.inference
     cca = LinearCCACV(
         config.fit.n_components,
@@ -116,19 +119,25 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, mi
         scale=True,
     )
     seeds = np.random.SeedSequence(test.seed).spawn(2)
-    total = len(recording.runs) + test.n_permutations
-    with progress_bar(total, f"sub-{recording.subject} held-out test") as done:
-        held = held_out_test(
-            cca, design.X, design.Y, runs=design.runs, min_shift=min_shift, n_permutations=test.n_permutations,
-            rng=np.random.default_rng(seeds[0]), n_jobs=n_jobs, progress=done,
-        )  # fmt: skip
-    cca.fit(design.X, design.Y, groups=design.runs)
-    with progress_bar(test.n_permutations, f"sub-{recording.subject} in-sample test") as done:
-        sample = permutation_test(
-            cca, design.X, design.Y, runs=design.runs, min_shift=min_shift, n_permutations=test.n_permutations,
-            rng=np.random.default_rng(seeds[1]), n_jobs=n_jobs, progress=done,
-        )  # fmt: skip
-    return collect(recording, assembled, config, cca, held, sample)
+    shared: dict[str, Any] = {
+        "runs": design.runs,
+        "t_r": recording.t_r,
+        "scheme": CircularShift(test.min_shift),
+        "n_permutations": test.n_permutations,
+        "n_jobs": n_jobs,
+    }
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InferenceWarning)
+        with progress_bar(test.n_permutations, f"sub-{recording.subject} held-out test") as done:
+            held = held_out_test(cca, design.X, design.Y, rng=seeds[0], progress=done, **shared)
+        cca.fit(design.X, design.Y, groups=design.runs)
+        with progress_bar(test.n_permutations, f"sub-{recording.subject} in-sample test") as done:
+            # of steps the largest root, which is a correlation, as the report shows them
+            sample = permutation_test(
+                cca, design.X, design.Y, rng=seeds[1], progress=done, statistic="root", **shared
+            )  # fmt: skip
+    notes = list(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, InferenceWarning)))
+    return collect(recording, assembled, config, cca, held, sample, notes)
 
 
 def verdict_table(results: Results) -> pd.DataFrame:

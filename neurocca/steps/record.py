@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 import neurocca
 from neurocca.cca.scoring import loadings, paired_correlations
 from neurocca.cca.selection import LinearCCACV
 from neurocca.config import Config
-from neurocca.inference.result import HeldOutResult, PermutationResult
+from neurocca.inference.held_out import HeldOutResult
+from neurocca.inference.result import PermutationResult
 from neurocca.io.derivatives import Results, component_names
 from neurocca.io.recording import Recording
 from neurocca.steps.assemble import Assembled
@@ -30,6 +32,7 @@ def collect(
     cca: LinearCCACV,
     held: HeldOutResult,
     sample: PermutationResult,
+    notes: Sequence[str] = (),
 ) -> Results:
     """Tables, maps and the record of one subject's analysis.
 
@@ -41,14 +44,16 @@ def collect(
     cca : LinearCCACV
         Fitted on all runs.
     held, sample : results of the held-out and the in-sample test
+    notes : sequence of str
+        What the tests warned of.
     """
-    design, names = assembled.design, component_names(len(held.correlations))
+    design, names = assembled.design, component_names(len(held.mean))
     stimulus, bold = cca.transform(design.X, design.Y)
     columns = pd.DataFrame(assembled.columns, columns=["space", "feature", "delay"])
     voxels = recording.kind == "voxels"
     decomposition = {
         # all the arrangements there are, where that is less than was asked for
-        **_description(recording, assembled, config, len(held.null)),
+        **_description(recording, assembled, config, len(held.null), notes),
         "Shrinkage": _shrinkage(cca, held, config),
         "Components": _components(names, cca, design, held, sample),
     }
@@ -56,8 +61,8 @@ def collect(
         decomposition=decomposition,
         bold_variates=pd.DataFrame(bold, columns=names),
         stimulus_variates=pd.DataFrame(stimulus, columns=names),
-        null=_null_table(sample, names),
-        held_out_null=_null_table(held, names),
+        null=_null_table(sample.observed, sample.null, names),
+        held_out_null=_null_table(held.mean, held.null, names),
         feature_loadings=pd.concat([columns, pd.DataFrame(cca.x_loadings_, columns=names)], axis=1),
         response_loadings=cca.y_loadings_.T,
         cross_loadings=loadings(design.Y, stimulus).T,
@@ -67,7 +72,9 @@ def collect(
     )
 
 
-def _description(recording: Recording, assembled: Assembled, config: Config, n_permutations: int) -> dict[str, Any]:
+def _description(
+    recording: Recording, assembled: Assembled, config: Config, n_permutations: int, notes: Sequence[str]
+) -> dict[str, Any]:
     design = assembled.design
     spaces = [space for space, _, _ in assembled.columns]
     align, test = config.align, config.inference
@@ -98,9 +105,10 @@ def _description(recording: Recording, assembled: Assembled, config: Config, n_p
             "MinShift": test.min_shift,
             "Seed": test.seed,
             "Correction": "maximum statistic over components",
+            "CorrectionInSample": "step-down: largest root after removal of earlier components, cumulative maximum",
         },
         "Runs": assembled.qc,
-        "Warnings": _warnings(assembled),
+        "Warnings": _warnings(assembled, notes),
         "Config": asdict(config),
         "Software": _software(),
     }
@@ -114,11 +122,11 @@ def _components(
         {
             "Name": name,
             "InSampleCorrelation": _rounded(in_sample[i]),
-            "HeldOutCorrelation": _rounded(held.correlations[i]),
+            "HeldOutCorrelation": _rounded(held.mean[i]),
             "HeldOutCorrelationPerRun": {
-                str(run): _rounded(r) for run, r in zip(held.run_labels, held.per_run[:, i], strict=True)
+                str(run): _rounded(r) for run, r in zip(held.fold_labels, held.correlations[:, i], strict=True)
             },
-            "PValueInSample": _rounded(sample.pvalues[i]),
+            "PValueInSample": _rounded(sample.pvalues_stepdown[i]),
             "PValueHeldOut": _rounded(held.pvalues[i]),
         }
         for i, name in enumerate(names)
@@ -134,19 +142,19 @@ def _shrinkage(cca: LinearCCACV, held: HeldOutResult, config: Config) -> dict[st
         "Score": [[_rounded(r) for r in row] for row in cca.cv_scores_.mean(axis=0)],
         "PerFold": [
             {"LeftOut": str(run), "Features": fitted.shrinkage_[0], "BOLD": fitted.shrinkage_[1]}
-            for run, fitted in zip(held.run_labels, held.estimators, strict=True)
+            for run, fitted in zip(held.fold_labels, held.estimators, strict=True)
         ],
     }
 
 
-def _null_table(test: PermutationResult, names: Sequence[str]) -> pd.DataFrame:
-    table = pd.DataFrame(np.vstack([test.correlations, test.null]), columns=list(names))
+def _null_table(observed: NDArray, null: NDArray, names: Sequence[str]) -> pd.DataFrame:
+    table = pd.DataFrame(np.vstack([observed, null]), columns=list(names))
     table.insert(0, "permutation", np.arange(len(table)))
     return table
 
 
-def _warnings(assembled: Assembled) -> list[str]:
-    found = []
+def _warnings(assembled: Assembled, notes: Sequence[str]) -> list[str]:
+    found = list(notes)
     for what, dropped in (("responses", assembled.dropped_responses), ("features", assembled.dropped_features)):
         if dropped:
             shown = ", ".join(dropped[:10]) + (", …" if len(dropped) > 10 else "")

@@ -1,0 +1,188 @@
+"""What a test can see of its data before it starts: values it cannot use, and levels it will not hold."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
+from numpy.typing import NDArray
+
+from neurocca.inference.schemes import Lengths, Plan, RowShuffle
+from neurocca.linalg import to_numpy
+
+Array = Any
+AUTOCORRELATED = 0.1
+"""Lag-1 autocorrelation of both views above which samples do not count as independent."""
+FEW_EFFECTIVE = 30
+"""Independent samples' worth below which shifts and random phases are liberal (``benchmarks/calibration.py``)."""
+COARSE = 0.01
+"""Smallest p-value that is worth a warning."""
+
+
+class InferenceWarning(UserWarning):
+    """A test that is known not to hold its level on such data, or that can hardly find anything."""
+
+
+def check_rows(X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> tuple[Array, Array]:
+    """Two views as two-dimensional arrays with equal numbers of rows and finite values.
+
+    Raises
+    ------
+    ValueError
+        With the numbers.
+    """
+    views = []
+    for view, name in ((X, names[0]), (y, names[1])):
+        array = view if is_array_api_obj(view) else np.asarray(view)
+        if is_numpy_array(array) and array.dtype.kind != "f":
+            if array.dtype.kind not in "iub":
+                raise ValueError(f"{name} must hold real numbers, not {array.dtype}.")
+            array = array.astype(float)
+        array = array[:, None] if array.ndim == 1 else array
+        if array.ndim != 2 or 0 in array.shape:
+            raise ValueError(f"{name} must be a non-empty (samples, columns) array, not {tuple(array.shape)}.")
+        _check_finite(array, name)
+        views.append(array)
+    if views[0].shape[0] != views[1].shape[0]:
+        raise ValueError(
+            f"{names[0]} has {views[0].shape[0]} rows and {names[1]} has {views[1].shape[0]}: one of each per sample "
+            "is needed."
+        )
+    return views[0], views[1]
+
+
+def _check_finite(array: Array, name: str) -> None:
+    xp = array_namespace(array)
+    finite = xp.isfinite(array)
+    if not bool(xp.all(finite)):
+        bad = ~to_numpy(finite)
+        row, column = np.argwhere(bad)[0]
+        raise ValueError(
+            f"{name} holds {int(bad.sum())} values that are not finite, the first in row {row}, column {column}."
+        )
+
+
+def check_separable(U: Array, V: Array, n_free: int) -> None:
+    """Refuse bases that share directions whatever their rows are.
+
+    Parameters
+    ----------
+    U, V : arrays, shapes (n, p) and (n, q)
+    n_free : int
+        Dimensions that the rows of a basis can lie in.
+
+    Raises
+    ------
+    ValueError
+        When p + q > n_free for two orthonormal bases: every null correlation would be 1.
+    """
+    p, q = U.shape[1], V.shape[1]
+    if p + q > n_free and min(degrees_of_freedom(U) / p, degrees_of_freedom(V) / q) > 1 - 1e-6:
+        raise ValueError(
+            f"{p} and {q} dimensions of two views that are not regularised fill more than the {n_free} that "
+            f"{U.shape[0]} samples leave: every null correlation would be 1. Use shrinkage, or fewer principal axes "
+            f"(at most {n_free} for both views together)."
+        )
+
+
+def degrees_of_freedom(U: Array) -> float:
+    """Dimensions of a whitened basis, of which shrinkage leaves a part: the trace of U'U."""
+    return float(array_namespace(U).sum(U * U))
+
+
+def warn_of_scheme(plan: Plan, views: Sequence[Array], degrees: float = 0.0) -> None:
+    """Say so where a scheme does not hold its level on such data, or p-values are coarse.
+
+    Parameters
+    ----------
+    plan : Plan
+    views : pair of arrays, shapes (n, p) and (n, q)
+    degrees : float
+        Degrees of freedom of both views together.
+
+    Warns
+    -----
+    InferenceWarning
+    """
+    available = plan.scheme.n_arrangements(plan.lengths, plan.t_r)
+    if 1 / (1 + available) > COARSE:
+        _warn(
+            f"{plan.scheme.name} has {available:.0f} arrangements besides the observed one: no p-value can be below "
+            f"{1 / (1 + available):.2g}."
+        )
+    first, second = (autocorrelation(to_numpy(view), plan.lengths) for view in views)
+    n = sum(plan.lengths)
+    if plan.scheme.name == RowShuffle.name:
+        noise = 3 / n**0.5
+        if min(first[1], second[1]) > max(AUTOCORRELATED, noise):
+            _warn(
+                f"rows are not independent: neighbours correlate by {first[1]:.2f} and {second[1]:.2f} (mean of the "
+                'columns), so row_shuffle will call almost anything related. Use "circular_shift" or "prewhiten".'
+            )
+    elif plan.scheme.name in ("circular_shift", "phase_randomize", "block_permute"):
+        effective = effective_samples(first, second, n)
+        needed = max(FEW_EFFECTIVE, degrees)
+        if effective < needed:
+            _warn(
+                f"{n} samples in {len(plan.lengths)} runs are worth {effective:.0f} independent ones, and the views "
+                f"have {degrees:.0f} dimensions: with fewer than {needed:.0f}, {plan.scheme.name} rejects too often "
+                '(docs/inference.md has the rates). Use "prewhiten", or fewer principal axes.'
+            )
+
+
+def autocorrelation(view: NDArray, lengths: Lengths, max_columns: int = 100) -> NDArray[np.float64]:
+    """Mean autocorrelation of a view's columns inside runs.
+
+    Parameters
+    ----------
+    view : array, shape (n, p)
+    lengths : tuple of int
+        Samples of each run.
+    max_columns : int
+        Of more columns, so many at equal distances are looked at.
+
+    Returns
+    -------
+    array, shape (L,)
+        At lags 0 to L - 1; L is a quarter of the longest run, at least 2.
+    """
+    step = -(-view.shape[1] // max_columns)
+    products = np.zeros((max(2, max(lengths) // 4), -(-view.shape[1] // step)))
+    start = 0
+    for n in lengths:
+        run = np.asarray(view[start : start + n, ::step], dtype=float)
+        run = run - run.mean(axis=0)
+        spectrum = np.abs(np.fft.rfft(run, n=2 * n, axis=0)) ** 2
+        lagged = np.fft.irfft(spectrum, n=2 * n, axis=0)[: min(n, len(products))]
+        products[: len(lagged)] += lagged
+        start += n
+    varying = products[0] > 0
+    if not varying.any():
+        return np.r_[1.0, np.zeros(len(products) - 1)]
+    return np.mean(products[:, varying] / products[0, varying], axis=1)
+
+
+def effective_samples(first: NDArray, second: NDArray, n: int) -> float:
+    """Number of independent samples whose correlation varies as much as that of two autocorrelated series.
+
+    Parameters
+    ----------
+    first, second : arrays, shape (L,)
+        Autocorrelations.
+    n : int
+        Number of samples.
+
+    References
+    ----------
+    Bartlett (1946), On the theoretical specification and sampling properties of autocorrelated time-series, Supplement
+    to the Journal of the Royal Statistical Society 8:27-41, doi:10.2307/2983611.
+    """
+    both = first[1:] * second[1:]
+    # beyond the first lag at which nothing is left, sample autocorrelations are noise
+    gone = np.flatnonzero(both < 0.01)
+    return n / (1 + 2 * both[: gone[0] if len(gone) else None].sum())
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, InferenceWarning, stacklevel=4)

@@ -1,0 +1,85 @@
+"""Cross-products of every run under rearrangements of one view inside runs."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurocca.inference.products import lagged_products
+from neurocca.inference.schemes import CircularShift, Plan
+
+
+def run_products(x: NDArray, y: NDArray, plan: Plan, max_memory: int) -> "MovedProducts | LagTable":
+    """From permutations to cross-products of every run: from a table where shifts have one that fits into memory."""
+    n, size = len(x) + 5 * max(plan.lengths), 8 * x.shape[1] * y.shape[1]  # the table, and what it takes to make it
+    if isinstance(plan.scheme, CircularShift) and n * size <= max_memory:
+        table = LagTable(x, y, plan)
+        table.tables  # noqa: B018  # made before threads ask for it at once
+        return table
+    return MovedProducts(plan.scheme.prepare(x, plan.lengths), plan.scheme.prepare(y, plan.lengths), plan)
+
+
+@dataclass(frozen=True)
+class MovedProducts:
+    """Cross-products of rearranged rows with rows of the other view, shape (b, runs, p, q).
+
+    Parameters
+    ----------
+    moving, still : arrays, shapes (n, p) and (n, q)
+        In the coordinates in which the scheme moves rows.
+    plan : Plan
+    """
+
+    moving: NDArray
+    still: NDArray
+    plan: Plan
+
+    def __call__(self, start: int, stop: int) -> NDArray:
+        """Permutations from ``start`` to ``stop``."""
+        lengths = self.plan.lengths
+        ends = np.cumsum(lengths)
+        found = np.empty((stop - start, len(lengths), self.moving.shape[1], self.still.shape[1]))
+        for i in range(start, stop):
+            moved = self.plan.scheme.move(self.moving, self.plan[i], lengths)
+            for r, (n, end) in enumerate(zip(lengths, ends, strict=True)):
+                np.matmul(moved[end - n : end].T, self.still[end - n : end], out=found[i - start, r])
+        return found
+
+
+@dataclass
+class LagTable:
+    """The same for circular shifts, from cross-products of every run at all lags that a permutation may have.
+
+    Parameters
+    ----------
+    moving, still : arrays, shapes (n, p) and (n, q)
+    plan : Plan
+        Of circular shifts.
+    """
+
+    moving: NDArray
+    still: NDArray
+    plan: Plan
+
+    def __call__(self, start: int, stop: int) -> NDArray:
+        """Permutations from ``start`` to ``stop``."""
+        lags = np.stack([self.plan[i] for i in range(start, stop)]) - self._guard
+        return np.stack([table[lags[:, r]] for r, table in enumerate(self.tables)], axis=1)
+
+    @cached_property
+    def tables(self) -> list[NDArray]:
+        """Arrays, shape (lags, p, q), one per run."""
+        lengths, guard = self.plan.lengths, self._guard
+        rows = [slice(end - n, end) for n, end in zip(lengths, np.cumsum(lengths), strict=True)]
+        products = (lagged_products(self.moving[run], self.still[run]) for run in rows)
+        return [table[guard : n - guard + 1] for table, n in zip(products, lengths, strict=True)]
+
+    @property
+    def _guard(self) -> int:
+        return self.plan.scheme.guard(self.plan.t_r)  # type: ignore[attr-defined]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # another process makes its own tables faster than it would read them
+        return {"moving": self.moving, "still": self.still, "plan": self.plan}
