@@ -107,40 +107,40 @@ def noise_name(noise: float | str) -> str:
     return noise if isinstance(noise, str) else f"φ = {noise:g}"
 
 
-def one_stepdown(seed: int, scheme: str, shrinkage: float) -> dict[str, float]:
-    """Components 1 to 4 where only the first is shared; the naive test compares r_k with permuted r_k."""
+def one_stepdown(seed: int, scheme: str, shrinkage: float, lengths: list[int], noise: float, shared: int) -> dict:
+    """Components beside and after the shared ones; the naive test compares r_k with permuted r_k."""
     rng = np.random.default_rng([seed, 2])
-    series_like = scheme != "row_shuffle"
-    n, noise = (400, 0.8) if series_like else (100, 0.0)
-    X, Y = series(rng, noise, [n], 8), series(rng, noise, [n], 10)
-    Y[:, 0] += 3 * X[:, 0]
-    U, V = LinearCCA(8, shrinkage=shrinkage).whitened(X, Y)
+    X, Y = (series(rng, noise, lengths, columns) for columns in (8, 10))
+    Y[:, :shared] += 3 * X[:, :shared]
+    k, cca = shared + 1, LinearCCA(8, shrinkage=shrinkage)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InferenceWarning)
-        test = permutation_test(U, V, scheme=scheme, n_permutations=B, rng=seed)
-    found = {f"k = {k + 1}": float(p) for k, p in enumerate(test.pvalues_stepdown[:4])}
-    if not series_like and shrinkage == 0:
-        nulls = np.array([np.linalg.svd(U[rng.permutation(n)].T @ V, compute_uv=False) for _ in range(B)])
+        test = permutation_test(cca, X, Y, runs=labels(lengths), scheme=scheme, n_permutations=B, rng=seed)
+    found = {
+        "last shared": float(test.pvalues_stepdown[k - 2]),
+        "first not shared": float(test.pvalues_stepdown[k - 1]),
+    }
+    found["second not shared"] = float(test.pvalues_stepdown[k])
+    if scheme == "row_shuffle" and shrinkage == 0:
+        U, V = cca.whitened(X, Y)
+        nulls = np.array([np.linalg.svd(U[rng.permutation(len(U))].T @ V, compute_uv=False) for _ in range(B)])
         naive = (1 + np.sum(nulls >= test.correlations, axis=0)) / (1 + B)
-        found |= {f"naive k = {k + 1}": float(p) for k, p in enumerate(naive[:4])}
+        found |= {"naive, first not shared": float(naive[k - 1]), "naive, second": float(naive[k])}
     return found
 
 
 def stepdown(n: int) -> list[Row]:
     rows = []
-    for scheme, shrinkage in (
-        ("row_shuffle", 0.0),
-        ("row_shuffle", 0.3),
-        ("circular_shift", 0.0),
-        ("circular_shift", 0.3),
-    ):
-        rows.append(
-            {
-                "scheme": scheme,
-                "shrinkage": shrinkage,
-                **rates(partial(one_stepdown, scheme=scheme, shrinkage=shrinkage), n),
-            }
-        )
+    iid, one, many = ([100], 0.0), ([400], 0.8), ([200] * 8, 0.8)
+    cases = [("row_shuffle", 0.0, iid, 1), ("row_shuffle", 0.3, iid, 1), ("row_shuffle", 0.0, iid, 4)]
+    cases += [(scheme, 0.0, one, c) for c in (1, 4) for scheme in SCHEMES[:3]]
+    cases += [("circular_shift", 0.3, one, 1), ("circular_shift", 0.0, many, 1), ("circular_shift", 0.0, many, 4)]
+    for scheme, shrinkage, (lengths, noise), shared in cases:
+        simulate = partial(
+            one_stepdown, scheme=scheme, shrinkage=shrinkage, lengths=lengths, noise=noise, shared=shared
+        )  # fmt: skip
+        row: Row = {"scheme": scheme, "shrinkage": f"{shrinkage:g}", "runs × volumes": f"{len(lengths)} × {lengths[0]}"}
+        rows.append(row | {"noise": noise_name(noise), "shared": str(shared)} | rates(simulate, n))
         print(rows[-1], flush=True)
     return rows
 

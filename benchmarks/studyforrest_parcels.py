@@ -27,7 +27,7 @@ from neurocca.temporal.timing import lagged_correlation
 
 ALIGN = AlignConfig(spaces=("lowlevel", "audio"), response="delays", delays=(1, 2, 3, 4), standardize="run")
 SHRINKAGE = (0.1, 0.3)
-MIN_SHIFT = 10  # volumes of 2 s
+T_R = 2.0  # seconds
 
 
 def designs(folder: Path, store: FeatureStore, align: AlignConfig) -> dict[str, Design]:
@@ -77,10 +77,10 @@ def held_out(subjects: dict[str, Design], n_permutations: int) -> pd.DataFrame:
     rows = {}
     for subject, d in subjects.items():
         test = held_out_test(
-            LinearCCA(4, shrinkage=SHRINKAGE), d.X, d.Y, runs=d.runs, min_shift=MIN_SHIFT, n_permutations=n_permutations
+            LinearCCA(4, shrinkage=SHRINKAGE), d.X, d.Y, runs=d.runs, t_r=T_R, n_permutations=n_permutations
         )
         rows[subject] = {
-            **{f"r{i + 1}": r for i, r in enumerate(test.correlations)},
+            **{f"r{i + 1}": r for i, r in enumerate(test.mean)},
             "null mean": test.null[:, 0].mean(),
             "null max": test.null[:, 0].max(),
             **{f"p{i + 1}": p for i, p in enumerate(test.pvalues[:4])},
@@ -110,7 +110,7 @@ def show_speed(design: Design, n_permutations: int) -> None:
             design.X,
             design.Y,
             runs=design.runs,
-            min_shift=MIN_SHIFT,
+            t_r=T_R,
             n_permutations=n_permutations,
         )
         seconds[name] = time.perf_counter() - start

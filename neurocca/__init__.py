@@ -30,6 +30,15 @@ _HOMES = {
     "Prewhiten": "neurocca.inference.prewhiten",
     "Nuisance": "neurocca.inference.nuisance",
     "InferenceWarning": "neurocca.inference.checks",
+    "Checkpoint": "neurocca.io.checkpoint",
+    "loading_test": "neurocca.inference.loadings",
+    "bootstrap_loadings": "neurocca.inference.bootstrap",
+    "group_map_test": "neurocca.inference.group_maps",
+    "intersubject_consistency": "neurocca.inference.subjects",
+    "loading_consistency": "neurocca.inference.subjects",
+    "leave_one_subject_out_test": "neurocca.inference.left_out_subject",
+    "power": "neurocca.inference.power",
+    "minutes_needed": "neurocca.inference.power",
     "save_model": "neurocca.io.models",
     "load_model": "neurocca.io.models",
 }
@@ -48,16 +57,25 @@ if TYPE_CHECKING:
     from neurocca.design import FeatureSeries as FeatureSeries
     from neurocca.design import split_runs as split_runs
     from neurocca.design import stack_runs as stack_runs
+    from neurocca.inference.bootstrap import bootstrap_loadings as bootstrap_loadings
     from neurocca.inference.checks import InferenceWarning as InferenceWarning
+    from neurocca.inference.group_maps import group_map_test as group_map_test
     from neurocca.inference.held_out import held_out_test as held_out_test
+    from neurocca.inference.left_out_subject import leave_one_subject_out_test as leave_one_subject_out_test
+    from neurocca.inference.loadings import loading_test as loading_test
     from neurocca.inference.nuisance import Nuisance as Nuisance
     from neurocca.inference.permutation import permutation_test as permutation_test
+    from neurocca.inference.power import minutes_needed as minutes_needed
+    from neurocca.inference.power import power as power
     from neurocca.inference.prewhiten import Prewhiten as Prewhiten
     from neurocca.inference.schemes import BlockPermute as BlockPermute
     from neurocca.inference.schemes import CircularShift as CircularShift
     from neurocca.inference.schemes import PhaseRandomize as PhaseRandomize
     from neurocca.inference.schemes import RowShuffle as RowShuffle
     from neurocca.inference.schemes import SignFlip as SignFlip
+    from neurocca.inference.subjects import intersubject_consistency as intersubject_consistency
+    from neurocca.inference.subjects import loading_consistency as loading_consistency
+    from neurocca.io.checkpoint import Checkpoint as Checkpoint
     from neurocca.io.models import load_model as load_model
     from neurocca.io.models import save_model as save_model
 

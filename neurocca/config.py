@@ -109,11 +109,11 @@ class FitConfig:
 class InferenceConfig:
     """How the components are tested.
 
-    ``min_shift`` is the shortest circular shift in seconds: shorter ones leave the haemodynamic response in place
-    and are not a null.
+    ``scheme`` says how runs of one side are rearranged: rotated in time, or with random phases. ``min_shift`` is the
+    shortest circular shift in seconds: shorter ones leave the haemodynamic response in place and are not a null.
     """
 
-    scheme: Literal["circular_shift"] = "circular_shift"
+    scheme: Literal["circular_shift", "phase_randomize"] = "circular_shift"
     n_permutations: int = 1000
     min_shift: float = 20.0
     seed: int = 0

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array
-from scipy.linalg import eigh, get_lapack_funcs, solve_triangular
+from scipy.linalg import eigh, eigh_tridiagonal, get_lapack_funcs, solve_triangular
 
 Array = Any
 
 STEPS = 80  # of the Krylov method, before it gives up
-LARGE = 1024
+LARGE = 512
 """Size of a matrix from which on its largest eigenvalue is looked for without the others."""
 
 
@@ -185,35 +185,37 @@ def largest_eigenvalues(S: Array) -> Array:
     return array_namespace(S).linalg.eigvalsh(S)[:, -1] if found is None else found
 
 
-def _lanczos(S: Array, steps: int = 200) -> Array | None:
+def _lanczos(S: Array) -> Array | None:
     xp, (b, n, _) = array_namespace(S), S.shape
-    v = xp.asarray(_start(n, 1)[:, 0], dtype=S.dtype, device=device(S))
-    v = xp.tile((v / xp.linalg.vector_norm(v))[None, :, None], (b, 1, 1))
-    V, diagonal, beside = v, [], []
-    for step in range(1, steps + 1):
-        w = S @ v
-        diagonal.append(to_numpy(xp.sum(v * w, axis=(1, 2))))
+    steps = min(200, n // 5)  # beyond, all eigenvalues are cheaper
+    kind = {"dtype": S.dtype, "device": device(S)}
+    V = xp.zeros((b, steps, n), **kind)
+    v = xp.asarray(_start(n, 1)[:, 0], **kind)
+    v = xp.tile((v / xp.linalg.vector_norm(v))[None, :], (b, 1))
+    entries = []  # of the tridiagonal matrices: on the diagonal, and beside it
+    for m in range(1, steps + 1):
+        V[:, m - 1, :] = v
+        w = (S @ v[:, :, None])[..., 0]
+        diagonal = xp.sum(v * w, axis=1)
+        known = V[:, :m, :]
         for _ in range(2):
-            w = w - V @ (xp.matrix_transpose(V) @ w)
-        length = xp.sqrt(xp.sum(w * w, axis=(1, 2)))
-        beside.append(to_numpy(length))
-        if step % 10 == 0:
-            values, vectors = np.linalg.eigh(_tridiagonal(diagonal, beside[:-1]))
-            if np.all(beside[-1] * np.abs(vectors[:, -1, -1]) <= 1e-8 * values[:, -1]):
-                return xp.asarray(values[:, -1], dtype=S.dtype, device=device(S))
-        v = w * reciprocal(length)[:, None, None]
-        V = xp.concat([V, v], axis=2)
+            w = w - (xp.matrix_transpose(known) @ (known @ w[:, :, None]))[..., 0]
+        length = xp.linalg.vector_norm(w, axis=1)
+        entries.append(xp.stack([diagonal, length], axis=1))
+        if m % 10 == 0:  # seldom, as other devices are waited for
+            pairs = to_numpy(xp.stack(entries, axis=2)).astype(np.float64)
+            values, last = zip(*(_top_of_tridiagonal(d, e[:-1]) for d, e in pairs), strict=True)
+            if np.all(pairs[:, 1, -1] * last <= 1e-8 * np.array(values)):
+                return xp.asarray(np.array(values), **kind)
+        v = w * reciprocal(length)[:, None]
     return None
 
 
-def _tridiagonal(diagonal: list[np.ndarray], beside: list[np.ndarray]) -> np.ndarray:
-    """Symmetric matrices, shape (b, m, m), from m diagonal and m - 1 other entries, shape (b,) each."""
-    m = len(diagonal)
-    T = np.zeros((len(diagonal[0]), m, m))
-    T[:, range(m), range(m)] = np.stack(diagonal, axis=1)
-    if m > 1:
-        T[:, range(1, m), range(m - 1)] = T[:, range(m - 1), range(1, m)] = np.stack(beside, axis=1)
-    return T
+def _top_of_tridiagonal(diagonal: np.ndarray, beside: np.ndarray) -> tuple[float, float]:
+    """Largest eigenvalue, and the size of the last entry of its eigenvector."""
+    top = len(diagonal) - 1
+    values, vectors = eigh_tridiagonal(diagonal, beside, select="i", select_range=(top, top), check_finite=False)
+    return values[0], abs(vectors[-1, 0])
 
 
 def to_numpy(values: Array) -> np.ndarray:

@@ -5,6 +5,8 @@ import torch
 from scipy.linalg import eigh
 
 from neurocca.linalg import (
+    LARGE,
+    largest_eigenvalues,
     reciprocal,
     solve_lower,
     top_eigenvectors,
@@ -84,3 +86,25 @@ def test_the_krylov_method_on_a_product(dtype):
 
 def test_reciprocal_of_nothing_is_nothing():
     np.testing.assert_array_equal(reciprocal(np.array([2.0, 0.0, -1.0])), [0.5, 0.0, 0.0])
+
+
+SPECTRA = {
+    "spread": np.linspace(0, 1, LARGE) ** 2,
+    "clustered": np.concatenate([np.linspace(0, 0.5, LARGE - 20), 1 - 1e-9 * np.arange(20)]),
+    "equal": np.concatenate([np.zeros(LARGE - 5), np.ones(5)]),
+    "too slow to converge": 1 - np.linspace(0, 1, LARGE) ** 1.5,
+    "zero": np.zeros(LARGE),
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(("dtype", "atol"), [("float64", 1e-9), ("float32", 1e-5)])
+def test_largest_eigenvalues_of_large_matrices(library, dtype, atol):
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.standard_normal((LARGE, LARGE)))[0]
+    T = rng.standard_normal((LARGE, 2 * LARGE)) / 60
+    for name, S in {name: (axes * values) @ axes.T for name, values in SPECTRA.items()} | {"random": T @ T.T}.items():
+        pair = np.stack([S, S / 2]).astype(dtype)
+        found = np.asarray(largest_eigenvalues(library.asarray(pair)))
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, np.linalg.eigvalsh(pair)[:, -1], atol=atol, err_msg=name)

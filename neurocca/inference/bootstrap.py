@@ -173,7 +173,7 @@ def bootstrap_loadings(
     resampled = _Resampled(estimator, X, y, labels, units, seed_sequence(rng), match, kind, reference)
     found = over_permutations(
         resampled, n_bootstraps, n_jobs=n_jobs, prefer="processes", progress=progress, checkpoint=checkpoint,
-        key=resampled.key,
+        key=(resampled.key, n_bootstraps),
     )  # fmt: skip
     return _result(resampled, found, unit, confidence)
 

@@ -16,6 +16,8 @@ AUTOCORRELATED = 0.1
 """Lag-1 autocorrelation of both views above which samples do not count as independent."""
 FEW_EFFECTIVE = 30
 """Independent samples' worth below which shifts and random phases are liberal (``benchmarks/calibration.py``)."""
+PER_STEP = 20
+"""The same for every component that is taken out before another is tested."""
 COARSE = 0.01
 """Smallest p-value that is worth a warning."""
 
@@ -91,7 +93,7 @@ def degrees_of_freedom(U: Array) -> float:
     return float(array_namespace(U).sum(U * U))
 
 
-def warn_of_scheme(plan: Plan, views: Sequence[Array], degrees: float = 0.0) -> None:
+def warn_of_scheme(plan: Plan, views: Sequence[Array], degrees: float = 0.0, n_steps: int = 1) -> None:
     """Say so where a scheme does not hold its level on such data, or p-values are coarse.
 
     Parameters
@@ -100,6 +102,8 @@ def warn_of_scheme(plan: Plan, views: Sequence[Array], degrees: float = 0.0) -> 
     views : pair of arrays, shapes (n, p) and (n, q)
     degrees : float
         Degrees of freedom of both views together.
+    n_steps : int
+        Components that are tested one after the other.
 
     Warns
     -----
@@ -122,12 +126,13 @@ def warn_of_scheme(plan: Plan, views: Sequence[Array], degrees: float = 0.0) -> 
             )
     elif plan.scheme.name in ("circular_shift", "phase_randomize", "block_permute"):
         effective = effective_samples(first, second, n)
-        needed = max(FEW_EFFECTIVE, degrees)
+        needed = max(FEW_EFFECTIVE, degrees, PER_STEP * (n_steps - 1))
         if effective < needed:
             _warn(
                 f"{n} samples in {len(plan.lengths)} runs are worth {effective:.0f} independent ones, and the views "
-                f"have {degrees:.0f} dimensions: with fewer than {needed:.0f}, {plan.scheme.name} rejects too often "
-                '(docs/inference.md has the rates). Use "prewhiten", or fewer principal axes.'
+                f"have {degrees:.0f} dimensions, of which {n_steps} are tested one after the other: with fewer than "
+                f"{needed:.0f}, {plan.scheme.name} rejects too often (docs/inference.md has the rates). Use "
+                '"prewhiten", or fewer principal axes or components.'
             )
 
 

@@ -81,11 +81,11 @@ class LoadingResult:
         return false_discovery_control(self.y_pvalues_uncorrected, axis=0)
 
     def x_threshold(self, alpha: float = 0.05) -> float:
-        """Absolute loading of X above which p ≤ alpha where earlier components have one; infinite with few permutations."""
+        """Absolute loading of X above which p ≤ alpha, if earlier components have one; infinite if no p can be."""
         return _threshold(self.x_null, alpha)
 
     def y_threshold(self, alpha: float = 0.05) -> float:
-        """Absolute loading of y above which p ≤ alpha where earlier components have one; infinite with few permutations."""
+        """Absolute loading of y above which p ≤ alpha, if earlier components have one; infinite if no p can be."""
         return _threshold(self.y_null, alpha)
 
 

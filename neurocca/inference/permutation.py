@@ -112,7 +112,7 @@ def permutation_test(
     check_separable(narrow, wide, bases.n_free)
     k = _n_components(n_components or getattr(estimator, "n_components", None), narrow, wide)
     plan = plan_permutations(bases.scheme, bases.lengths, n_permutations, t_r=t_r, rng=rng)
-    warn_of_scheme(plan, bases.views, degrees_of_freedom(narrow) + degrees_of_freedom(wide))
+    warn_of_scheme(plan, bases.views, degrees_of_freedom(narrow) + degrees_of_freedom(wide), k)
     step = StepDown.of(narrow, wide, k, statistic)
     products: RowProducts | ShiftProducts = RowProducts(narrow, wide, step, plan)
     if isinstance(plan.scheme, CircularShift):

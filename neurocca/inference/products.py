@@ -4,9 +4,10 @@ Whitening is not repeated, as a rearrangement leaves it as it is. For circular s
 all lags come from one Fourier transform, and a permutation adds up one of them per run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import scipy.fft
 from array_api_compat import array_namespace, device, is_numpy_array
 from numpy.typing import NDArray
 
-from neurocca.inference.schemes import CircularShift, Plan
+from neurocca.inference.schemes import CircularShift, Lengths, Plan, starts
 from neurocca.inference.stepdown import StepDown
 from neurocca.linalg import LARGE
 
@@ -23,6 +24,8 @@ BLOCK = 256
 """Columns of the wider basis that are squared at once: fixed, so that memory limits do not change last digits."""
 BATCH_BYTES = 2**22
 """Matrices of a batch stay in a processor's cache."""
+AT_ONCE = 64
+"""Columns whose Fourier coefficients are multiplied at once."""
 
 
 @dataclass
@@ -50,7 +53,7 @@ class RowProducts:
         self.batch = 4 if p >= LARGE else max(1, 256 // p)
 
     def __call__(self, start: int, stop: int) -> NDArray:
-        """Statistics of permutations ``start``, a multiple of the batch, up to ``stop``: shape (stop - start, 1 + k)."""
+        """Statistics of permutations ``start``, a multiple of the batch, to ``stop``: shape (stop - start, 1 + k)."""
         parts = [self._statistics(i, min(i + self.batch, stop)) for i in range(start, stop, self.batch)]
         return np.concatenate(parts)
 
@@ -97,6 +100,8 @@ class ShiftProducts:
         bytes_per_column = 3 * size * p * self.U.shape[0]
         self._tile = max(1, self.max_memory // 2 // (bytes_per_column * BLOCK)) * BLOCK
         self._group = max(self.batch, self.max_memory // 2 // (size * p * (p + self.step.n_components)))
+        if self.fits:
+            self._table = self._table_of(self.V)
 
     @property
     def fits(self) -> bool:
@@ -104,7 +109,7 @@ class ShiftProducts:
         return self._tile >= self.V.shape[1]
 
     def __call__(self, start: int, stop: int) -> NDArray:
-        """Statistics of permutations ``start``, a multiple of the batch, up to ``stop``: shape (stop - start, 1 + k)."""
+        """Statistics of permutations ``start``, a multiple of the batch, to ``stop``: shape (stop - start, 1 + k)."""
         size = self.batch if self.fits else self._group
         return np.concatenate([self._group_statistics(i, min(i + size, stop)) for i in range(start, stop, size)])
 
@@ -123,23 +128,13 @@ class ShiftProducts:
     def _tiles(self) -> Iterator[tuple[int, list[Array]]]:
         """Tables of some columns of V after the other, with the first of these columns."""
         if self.fits:
-            yield 0, self._table
+            yield 0, self._table.made()
         else:
             for first in range(0, self.V.shape[1], self._tile):
-                yield first, self._table_of(self.V[:, first : first + self._tile])
+                yield first, self._table_of(self.V[:, first : first + self._tile]).made()
 
-    @cached_property
-    def _table(self) -> list[Array]:
-        return self._table_of(self.V)
-
-    def _table_of(self, columns: Array) -> list[Array]:
-        start, tables = 0, []
-        for n in self.plan.lengths:
-            rows = slice(start, start + n)
-            table = lagged_products(self._rotated[rows, :], columns[rows, :])
-            tables.append(table[self._guard : n - self._guard + 1, ...])
-            start += n
-        return tables
+    def _table_of(self, columns: Array) -> "LagTables":
+        return LagTables(self._rotated, columns, self.plan.lengths, self._guard)
 
     def _add(self, tables: list[Array], first: int, lags: NDArray, squares: Array, head: Array) -> None:
         """Add T T', and T times the canonical axes, of the columns of a tile for some permutations."""
@@ -155,6 +150,89 @@ class ShiftProducts:
             head += T @ self.step.axes[first + start : first + stop, :]
 
 
+class LagTables:
+    """Cross-products of every run at all lags; made when they are asked for, by all threads that ask for them.
+
+    Parameters
+    ----------
+    A, B : arrays, shapes (n, p) and (n, q)
+    lengths : tuple of int
+        Samples of each run.
+    guard : int
+        Lags closer to 0 than this, in both directions, are not wanted.
+    """
+
+    def __init__(self, A: Array, B: Array, lengths: Lengths, guard: int = 0) -> None:
+        self._made_of = A, B, lengths, guard
+        runs = [_LaggedRun(A[i : i + n, :], B[i : i + n, :]) for i, n in starts(lengths)]
+        self._stages = [
+            [_Task(work) for run in runs for work in (run.transform_A, run.transform_B)],
+            [_Task(partial(run.fill, *piece)) for run in runs for piece in run.pieces()],
+        ]
+        self._tables = [run.table[guard : run.n - guard + 1, ...] for run in runs]
+
+    def made(self) -> list[Array]:
+        """One array per run, shape (lags, p, q): ``[l]`` is ``roll(A, l, axis=0).T @ B``, counted from the guard."""
+        for tasks in self._stages:
+            for wait in (False, True):  # first what nobody is at, then what others are at
+                for task in tasks:
+                    task.do(wait=wait)
+        self._stages = []
+        return self._tables
+
+    def __reduce__(self) -> tuple:
+        return type(self), self._made_of  # another process makes its own faster than it would read them
+
+
+class _Task:
+    """What is to be done once, by whoever comes first."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work: Callable[[], None] | None = work
+        self._lock = Lock()
+
+    def do(self, *, wait: bool) -> None:
+        if self._work is None or not self._lock.acquire(blocking=wait):
+            return
+        try:  # who fails leaves it to the next one
+            if self._work is not None:
+                self._work()
+                self._work = None
+        finally:
+            self._lock.release()
+
+
+class _LaggedRun:
+    """Cross-products of one run at all lags, shape (n, p, q), by Fourier transforms."""
+
+    def __init__(self, A: Array, B: Array) -> None:
+        xp = array_namespace(A, B)
+        self.n, p, q = A.shape[0], A.shape[1], B.shape[1]
+        self._A, self._B = A, B
+        self._fft = scipy.fft if is_numpy_array(A) else xp.fft
+        # a length with large prime factors is slow: then correlate without wrapping, at a good length, and wrap after
+        self._size = self.n if _is_smooth(self.n) else scipy.fft.next_fast_len(2 * self.n - 1, real=True)
+        self.table = xp.empty((self.n, p, q), dtype=A.dtype, device=device(A))
+
+    def transform_A(self) -> None:
+        self._a = array_namespace(self._A).conj(self._fft.rfft(self._A.T, n=self._size, axis=1))
+
+    def transform_B(self) -> None:
+        self._b = self._fft.rfft(self._B.T, n=self._size, axis=1)
+
+    def pieces(self) -> Iterator[tuple[int, slice]]:
+        """A column of A and some of B, which stay in the cache."""
+        p, q = self.table.shape[1:]
+        return ((i, slice(j, min(j + AT_ONCE, q))) for i in range(p) for j in range(0, q, AT_ONCE))
+
+    def fill(self, i: int, columns: slice) -> None:
+        products = self._fft.irfft(self._a[i, :] * self._b[columns, :], n=self._size, axis=1)
+        found = products[:, : self.n]
+        if self._size > self.n:
+            found[:, 1:] += products[:, self._size - self.n + 1 :]
+        self.table[:, i, columns] = found.T
+
+
 def lagged_products(A: Array, B: Array) -> Array:
     """Cross-products of A, rotated by every lag, with B: shape (n, p, q).
 
@@ -167,19 +245,7 @@ def lagged_products(A: Array, B: Array) -> Array:
     array, shape (n, p, q)
         ``[l]`` is ``roll(A, l, axis=0).T @ B``.
     """
-    xp, n = array_namespace(A, B), A.shape[0]
-    fft = scipy.fft if is_numpy_array(A) else xp.fft
-    # a length with large prime factors is slow: then correlate without wrapping, at a good length, and wrap after
-    size = n if _is_smooth(n) else scipy.fft.next_fast_len(2 * n - 1, real=True)
-    a, b = xp.conj(fft.rfft(A.T, n=size, axis=1)), fft.rfft(B.T, n=size, axis=1)
-    table = xp.empty((n, A.shape[1], B.shape[1]), dtype=A.dtype, device=device(A))
-    for i in range(A.shape[1]):  # one column of A at a time stays in the cache
-        products = fft.irfft(a[i, :] * b, n=size, axis=1)
-        found = products[:, :n]
-        if size > n:
-            found[:, 1:] += products[:, size - n + 1 :]
-        table[:, i, :] = found.T
-    return table
+    return LagTables(A, B, (A.shape[0],)).made()[0]
 
 
 def _is_smooth(n: int) -> bool:

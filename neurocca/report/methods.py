@@ -11,6 +11,7 @@ from neurocca.report.references import (
     LINDQUIST,
     NICHOLS,
     PHIPSON,
+    PRICHARD,
     VINOD,
     WINKLER,
     cite,
@@ -164,6 +165,11 @@ def _test(d: Mapping[str, Any]) -> str:
 
 
 def _scheme(inference: Mapping[str, Any]) -> str:
+    if inference["Scheme"] == "phase_randomize":
+        return (
+            "in every run, random phases were added to the Fourier coefficients of one side, the same to all its "
+            f"columns, which keeps their spectra and the correlations between them {cite(PRICHARD)}."
+        )
     if inference["Scheme"] != "circular_shift":
         return f"the sides were permuted against each other within runs ({inference['Scheme'].replace('_', ' ')})."
     return (

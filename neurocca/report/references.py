@@ -51,6 +51,12 @@ PHIPSON = Reference(
     "permutations are randomly drawn. Statistical Applications in Genetics and Molecular Biology, 9, 39.",
     "10.2202/1544-6115.1585",
 )
+PRICHARD = Reference(
+    "Prichard & Theiler 1994",
+    "Prichard, D., & Theiler, J. (1994). Generating surrogate data for time series with several simultaneously "
+    "measured variables. Physical Review Letters, 73, 951–954.",
+    "10.1103/PhysRevLett.73.951",
+)
 WINKLER = Reference(
     "Winkler et al. 2020",
     "Winkler, A. M., Renaud, O., Smith, S. M., & Nichols, T. E. (2020). Permutation inference for canonical "
@@ -65,7 +71,7 @@ HANKE = Reference(
     "10.1038/sdata.2016.92",
 )
 
-ALL = (FRISTON, GLOVER, HANKE, HOTELLING, LINDQUIST, NICHOLS, PHIPSON, VINOD, WINKLER)
+ALL = (FRISTON, GLOVER, HANKE, HOTELLING, LINDQUIST, NICHOLS, PHIPSON, PRICHARD, VINOD, WINKLER)
 
 
 def cite(*works: Reference) -> str:

@@ -16,7 +16,7 @@ from neurocca.errors import DataError, NoInputError, UsageError
 from neurocca.inference.checks import InferenceWarning
 from neurocca.inference.held_out import held_out_test
 from neurocca.inference.permutation import permutation_test
-from neurocca.inference.schemes import CircularShift
+from neurocca.inference.schemes import CircularShift, Scheme, as_scheme
 from neurocca.io.derivatives import Results, check_output, write_results
 from neurocca.io.files import sha256, staged
 from neurocca.io.layout import find_recordings
@@ -102,15 +102,17 @@ def analyse(recording: Recording, assembled: Assembled, config: Config, *, n_job
     anew on the training runs of every left-out run.
     """
     design, test = assembled.design, config.inference
-    check_design(design, config.fit.n_components, CircularShift(test.min_shift).guard(recording.t_r))
+    scheme = CircularShift(test.min_shift) if test.scheme == CircularShift.name else as_scheme(test.scheme)
+    guard = scheme.guard(recording.t_r) if isinstance(scheme, CircularShift) else 1
+    check_design(design, config.fit.n_components, guard)
     # the files themselves have been checked: what fails from here on is what they hold
     try:
-        return _fit_and_test(recording, assembled, config, n_jobs)
+        return _fit_and_test(recording, assembled, config, scheme, n_jobs)
     except (ValueError, np.linalg.LinAlgError) as error:
         raise DataError(f"sub-{recording.subject}, task {recording.task}: {error}") from error
 
 
-def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, n_jobs: int) -> Results:
+def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, scheme: Scheme, n_jobs: int) -> Results:
     design, test = assembled.design, config.inference
     cca = LinearCCACV(
         config.fit.n_components,
@@ -122,7 +124,7 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, n_
     shared: dict[str, Any] = {
         "runs": design.runs,
         "t_r": recording.t_r,
-        "scheme": CircularShift(test.min_shift),
+        "scheme": scheme,
         "n_permutations": test.n_permutations,
         "n_jobs": n_jobs,
     }
@@ -130,14 +132,18 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, n_
         warnings.simplefilter("always", InferenceWarning)
         with progress_bar(test.n_permutations, f"sub-{recording.subject} held-out test") as done:
             held = held_out_test(cca, design.X, design.Y, rng=seeds[0], progress=done, **shared)
-        cca.fit(design.X, design.Y, groups=design.runs)
         with progress_bar(test.n_permutations, f"sub-{recording.subject} in-sample test") as done:
             # of steps the largest root, which is a correlation, as the report shows them
             sample = permutation_test(
-                cca, design.X, design.Y, rng=seeds[1], progress=done, statistic="root", **shared
+                held.estimator, design.X, design.Y, rng=seeds[1], progress=done, statistic="root", **shared
             )  # fmt: skip
-    notes = list(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, InferenceWarning)))
-    return collect(recording, assembled, config, cca, held, sample, notes)
+    notes = []
+    for warning in caught:
+        if issubclass(warning.category, InferenceWarning):
+            notes.append(str(warning.message))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return collect(recording, assembled, config, held.estimator, held, sample, list(dict.fromkeys(notes)))
 
 
 def verdict_table(results: Results) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.cross_decomposition import CCA
 
 from neurocca import LinearCCA, LinearCCACV
-from neurocca.cca.scoring import loadings
+from neurocca.cca.scoring import loadings, paired_correlations
 from neurocca.cca.stability import match_components
 from neurocca.inference.bootstrap import bootstrap_loadings, rotation_to
 from neurocca.inference.resampling import MovingBlocks, WholeRuns
@@ -95,6 +95,28 @@ def test_equals_plain_refits(rng, unit, kind):
         np.testing.assert_allclose(getattr(found, f"{which}_high"), np.quantile(matched, 0.9, axis=0), atol=1e-6)
         ratio = (x, y)[view] / matched.std(axis=0, ddof=1)
         np.testing.assert_allclose(getattr(found, f"{which}_ratio"), ratio, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["own", "cross"])
+def test_rotated_loadings_are_correlations_with_rotated_variates_also_where_these_correlate(rng, kind):
+    X, Y = related(rng, strengths=(1.0, 0.8))
+    X[:, 0] *= 3
+    cca = LinearCCA(3, shrinkage=(0.9, 0.5))
+    options = {"unit": "blocks", "block": 10, "match": "procrustes", "kind": kind}
+    found = bootstrap_loadings(cca, X, Y, n_bootstraps=4, rng=7, **options)
+    blocks, rotated, correlations = MovingBlocks((200,), 10), [], []
+    for seed in np.random.SeedSequence(7).spawn(4):
+        rows = blocks.draw(np.random.default_rng(seed))
+        U, V = (w / w.std(axis=0) for w in cca.fit(X[rows], Y[rows]).transform(X[rows], Y[rows]))
+        u, v = (U, V) if kind == "own" else (V, U)
+        R = rotation_to(
+            (found.x_loadings, found.y_loadings), (loadings(X[rows], u), loadings(Y[rows], v)), "procrustes"
+        )
+        rotated.append((loadings(X[rows], u @ R), loadings(Y[rows], v @ R)))
+        correlations.append(paired_correlations(U @ R, V @ R))
+    np.testing.assert_allclose(found.x_mean, np.mean([x for x, _ in rotated], axis=0), atol=1e-6)
+    np.testing.assert_allclose(found.y_mean, np.mean([y for _, y in rotated], axis=0), atol=1e-6)
+    np.testing.assert_allclose(found.correlations, correlations, atol=1e-6)
 
 
 def monte_carlo_se(sample, n_samples):
@@ -219,6 +241,39 @@ def test_bytes_do_not_depend_on_jobs(rng, unit):
     assert more.correlations[:30].tobytes() == one.correlations.tobytes()
     other = bootstrap_loadings(LinearCCA(2), X, Y, **(options | {"rng": 2}))
     assert not np.array_equal(other.correlations, one.correlations)
+
+
+class Memory:
+    """A checkpoint that is interrupted after so many chunks."""
+
+    def __init__(self):
+        self.saved, self.left = {}, np.inf
+
+    def load(self, key):
+        done, values = self.saved.get(key, (None, None))
+        return None if done is None else (done.copy(), values.copy())
+
+    def save(self, key, done, values):
+        self.saved[key] = done.copy(), values.copy()
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_bootstrap_goes_on_and_another_one_is_not_mistaken_for_it(rng):
+    X, Y = related(rng)
+    options = {"runs": RUNS, "n_bootstraps": 30}
+    memory, counted = Memory(), []
+    memory.left = 1
+    with pytest.raises(KeyboardInterrupt):
+        bootstrap_loadings(LinearCCA(2), X, Y, checkpoint=memory, **options)
+    found = bootstrap_loadings(LinearCCA(2), X, Y, checkpoint=memory, progress=counted.append, **options)
+    assert counted[0] > 0, "what was done is not done again"
+    assert found.y_se.tobytes() == bootstrap_loadings(LinearCCA(2), X, Y, **options).y_se.tobytes()
+    for change in ({"n_bootstraps": 20}, {"rng": 1}, {"match": "procrustes"}, {"unit": "blocks"}, {"kind": "cross"}):
+        counted.clear()
+        bootstrap_loadings(LinearCCA(2), X, Y, checkpoint=memory, progress=counted.append, **(options | change))
+        assert counted[0] == 0, change
 
 
 class ChecksLabels(LinearCCA):

@@ -5,6 +5,7 @@ from scipy.stats import binom
 
 from neurocca import KernelCCA, LinearCCA
 from neurocca.cca.scoring import loadings
+from neurocca.inference.loading_null import stepwise_axes
 from neurocca.inference.loadings import loading_test
 from neurocca.inference.schemes import BlockPermute, CircularShift, plan_permutations, run_lengths
 from tests.conftest import ar1
@@ -21,16 +22,20 @@ def related(rng, n=200, p=3, q=6, strength=0.7):
     return X, Y
 
 
-def refitted(estimator, X, Y, kind):
-    estimator.fit(X, Y)
-    U, V = estimator.transform(X, Y)
-    return (loadings(X, U), loadings(Y, V)) if kind == "own" else (loadings(X, V), loadings(Y, U))
+def correlated(X, Y, variates, kind):
+    U, V = variates if kind == "own" else variates[::-1]
+    return loadings(X, U), loadings(Y, V)
+
+
+def without_axes(basis, axes):
+    """The basis in coordinates of what the axes leave out."""
+    return basis @ np.linalg.svd(axes.T)[2][axes.shape[1] :].T
 
 
 @pytest.mark.parametrize("kind", ["cross", "own"])
 @pytest.mark.parametrize("shrinkage", [0.0, (0.1, 0.6), 1.0])
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s if isinstance(s, str) else s.name)
-def test_equals_a_refit_of_every_permutation(rng, scheme, shrinkage, kind):
+def test_equals_refits_of_every_permutation(rng, scheme, shrinkage, kind):
     X, Y = related(rng, n=120)
     runs = np.repeat(np.arange(10), 12)
     for rows in (slice(12 * r, 12 * r + 12) for r in range(10)):  # sign flips take columns of mean 0 in each run
@@ -40,18 +45,41 @@ def test_equals_a_refit_of_every_permutation(rng, scheme, shrinkage, kind):
     found = loading_test(cca, X, Y, runs=runs, scheme=scheme, n_permutations=B, kind=kind, rng=5)
     lengths = run_lengths(runs, len(X))
     plan = plan_permutations(scheme, lengths, B, rng=5)
-    observed = refitted(cca, X, Y, kind)
-    null = [refitted(cca, plan.scheme.apply(X, plan[i], lengths), Y, kind) for i in range(B)]
+    observed = correlated(X, Y, cca.fit(X, Y).transform(X, Y), kind)
+    U, V = cca.whitened(X, Y)
+    A, _, Bt = np.linalg.svd(U.T @ V)
+    # whitened once, of what the first component leaves: PLS there is CCA
+    U, V = without_axes(U, A[:, :1]), without_axes(V, Bt[:1].T)
+    null = []
+    for i in range(B):
+        moved, rest = (plan.scheme.apply(view, plan[i], lengths) for view in (X, U))
+        first = correlated(moved, Y, cca.fit(moved, Y).transform(moved, Y), kind)
+        second = correlated(moved, Y, LinearCCA(1, shrinkage=1.0).fit(rest, V).transform(rest, V), kind)
+        null.append([np.abs(np.c_[a[:, :1], b]) for a, b in zip(first, second, strict=True)])
     for view, which in enumerate("xy"):
         np.testing.assert_allclose(getattr(found, f"{which}_loadings"), observed[view], atol=1e-10)
-        sizes = np.abs([loads[view] for loads in null])
-        np.testing.assert_allclose(getattr(found, f"{which}_null"), sizes.max(axis=(1, 2)), atol=1e-10)
-        for name, reference in (
-            ("pvalues", sizes.max(axis=(1, 2), keepdims=True)),
-            ("pvalues_uncorrected", sizes.max(axis=2, keepdims=True)),
-        ):
-            expected = (1 + (reference >= np.abs(observed[view]) - 1e-9).sum(axis=0)) / (1 + B)
-            np.testing.assert_allclose(getattr(found, f"{which}_{name}"), expected, rtol=1e-12)
+        sizes = np.array([loads[view] for loads in null])
+        np.testing.assert_allclose(getattr(found, f"{which}_null"), sizes.max(axis=1), atol=1e-10)
+        reached = np.abs(observed[view]) - 1e-9
+        each = (1 + (sizes >= reached).sum(axis=0)) / (1 + B)
+        np.testing.assert_allclose(getattr(found, f"{which}_pvalues_uncorrected"), each, rtol=1e-12)
+        corrected = (1 + (sizes.max(axis=(1, 2))[:, None, None] >= reached).sum(axis=0)) / (1 + B)
+        corrected[:, 1] = np.maximum(corrected[:, 1], corrected[:, 0].min())
+        np.testing.assert_allclose(getattr(found, f"{which}_pvalues"), corrected, rtol=1e-12)
+
+
+def test_all_steps_follow_the_observed_components(rng):
+    T, (A, r, Bt) = rng.standard_normal((4, 9)), np.linalg.svd(rng.standard_normal((4, 9)), full_matrices=False)
+    left, right = stepwise_axes(T, A, Bt.T)
+    for j in range(4):
+        P, Q = (np.eye(len(axes)) - axes[:, :j] @ axes[:, :j].T for axes in (A, Bt.T))
+        a, _, b = np.linalg.svd(P @ T @ Q)
+        assert abs(left[:, j] @ a[:, 0]) == pytest.approx(1)
+        assert abs(right[:, j] @ b[0]) == pytest.approx(1)
+    # of the observed product they are its singular vectors
+    left, right = stepwise_axes(A * r @ Bt, A, Bt.T)
+    np.testing.assert_allclose(np.abs(np.sum(left * A, axis=0)), 1)
+    np.testing.assert_allclose(np.abs(np.sum(right * Bt.T, axis=0)), 1)
 
 
 def test_tensors_give_the_same(rng):
@@ -89,7 +117,7 @@ def test_p_values_stop_at_their_floor_and_agree_with_threshold_and_constant_colu
         np.testing.assert_array_equal(each[-1], 1)
         for alpha in (0.01, 0.05, 0.2):
             threshold = getattr(found, f"{which}_threshold")(alpha)
-            np.testing.assert_array_equal(np.abs(loads) > threshold, p <= alpha + 1e-12)
+            np.testing.assert_array_equal(np.abs(loads[:, 0]) > threshold, p[:, 0] <= alpha + 1e-12)
         assert getattr(found, f"{which}_threshold")(0.005) == np.inf
     with pytest.raises(ValueError, match="alpha=5"):
         found.x_threshold(5)
@@ -128,14 +156,48 @@ def test_related_columns_are_found_and_unrelated_ones_rarely_though_they_correla
     assert np.all(power >= 0.9 * n_simulations)
 
 
-def test_own_loadings_are_the_same_map_over_the_correlation_but_have_a_null_near_one(rng):
+@pytest.mark.parametrize(
+    ("k", "large", "shared"),
+    [(2, 3.0, 0.0), (4, 1.0, 3.0)],
+    ids=["a component of large variance", "a component that is noise"],
+)
+def test_what_earlier_components_take_away_makes_no_false_alarms_in_later_ones(k, large, shared):
+    # a null of all components of permutations has 68 % in the first case; without the order of components, 16 % in the
+    # second
+    n_simulations, wrong = 120, np.zeros(2)
+    for seed in range(n_simulations):
+        rng = np.random.default_rng(2000 + seed)
+        X, Y = rng.standard_normal((200, 4)), rng.standard_normal((200, 40))
+        X[:, 0] *= large
+        Y += shared * rng.standard_normal((200, 1))
+        Y[:, :20] += X[:, :1]
+        cca = LinearCCA(k, shrinkage=1.0)
+        found = loading_test(cca, X, Y, scheme="row_shuffle", n_permutations=59, rng=seed)
+        wrong += found.x_pvalues[1:].min() <= 0.05, found.y_pvalues[20:].min() <= 0.05
+    assert np.all(wrong <= bounds(n_simulations)[1]), f"{wrong} false alarms in {n_simulations}"
+
+
+def test_a_component_counts_for_no_more_than_those_before_it(rng):
+    n = 300
+    X, Y = rng.standard_normal((n, 3)), rng.standard_normal((n, 20))
+    X[:, 0] *= 10  # PLS finds the noise of large variance first
+    Y[:, :2] += 0.8 * X[:, 1:2]
+    options = {"scheme": "row_shuffle", "n_permutations": 99}
+    found = loading_test(LinearCCA(2, shrinkage=1.0), X, Y, **options)
+    assert found.y_pvalues_uncorrected[:2, 1].max() <= 0.05, "the relation is in the second component"
+    assert found.y_pvalues[:, 1].min() >= found.y_pvalues[:, 0].min() > 0.05
+    unshrunk = loading_test(LinearCCA(2), X, Y, **options)
+    assert unshrunk.y_pvalues[:2, 0].max() <= 0.05, "CCA finds it first"
+
+
+def test_own_loadings_are_the_same_map_over_the_correlation_but_have_a_null_that_hides_it(rng):
     X, Y = related(rng, q=4)
     Y += rng.standard_normal((200, 1))  # columns of a view correlate
     cross, own = (loading_test(LinearCCA(2), X, Y, n_permutations=99, kind=kind) for kind in ("cross", "own"))
     r = LinearCCA(2).fit(X, Y).correlations_
     np.testing.assert_allclose(own.y_loadings * r, cross.y_loadings, atol=1e-10)
     np.testing.assert_allclose(own.x_loadings * r, cross.x_loadings, atol=1e-10)
-    assert np.median(own.y_null) > 0.8
+    assert own.y_threshold() > 0.9
     assert (cross.y_pvalues[:2, 0] <= 0.05).all()
     assert own.y_pvalues.min() > 0.05
     alone = loading_test(LinearCCA(1), X, Y[:, :1], n_permutations=99, kind="own")
