@@ -103,7 +103,8 @@ def test_largest_eigenvalues_of_large_matrices(library, dtype, atol):
     rng = np.random.default_rng(0)
     axes = np.linalg.qr(rng.standard_normal((LARGE, LARGE)))[0]
     T = rng.standard_normal((LARGE, 2 * LARGE)) / 60
-    for name, S in {name: (axes * values) @ axes.T for name, values in SPECTRA.items()} | {"random": T @ T.T}.items():
+    matrices = {name: (axes * values) @ axes.T for name, values in SPECTRA.items()}
+    for name, S in (matrices | {"random": T @ T.T}).items():
         pair = np.stack([S, S / 2]).astype(dtype)
         found = np.asarray(largest_eigenvalues(library.asarray(pair)))
         assert found.dtype == dtype

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.linalg import eigh
 
-from neurocca import FeatureSeries, LinearCCA, held_out_test, stack_runs
+from neurocca import FeatureSeries, LinearCCA, held_out_test, permutation_test, stack_runs
 from neurocca import studyforrest as sf
 from neurocca.cli import main
 from neurocca.config import AlignConfig, FeaturesConfig
@@ -98,12 +98,12 @@ def test_held_out_correlations_of_five_subjects(film, parcels, studyforrest_data
     for subject in SUBJECTS:
         d = design(film, parcels[subject])
         assert d.X.shape == (3543, 24)
-        test = held_out_test(LinearCCA(2, shrinkage=(0.1, 0.3)), d.X, d.Y, runs=d.runs, n_permutations=100)
-        np.testing.assert_allclose(test.correlations, independent(studyforrest_data, parcels[subject]), atol=0.01)
+        test = held_out_test(LinearCCA(2, shrinkage=(0.1, 0.3)), d.X, d.Y, runs=d.runs, t_r=sf.T_R, n_permutations=100)
+        np.testing.assert_allclose(test.mean, independent(studyforrest_data, parcels[subject]), atol=0.01)
         assert np.all(test.pvalues == 1 / 101)
         assert abs(test.null[:, 0].mean()) < 0.03
         assert test.null.max() < 0.2
-        ours.append(test.correlations)
+        ours.append(test.mean)
     np.testing.assert_allclose(np.transpose(ours), PUBLISHED, atol=0.02)
 
 
@@ -146,8 +146,8 @@ def test_film_of_another_run_shares_nothing(film, parcels):
     X = [align_features(f, n, sf.T_R, replace(ALIGN, max_excess=1e4)) for f in wrong]
     Y = [align_bold(t.to_numpy()[:n], sf.T_R, ALIGN) for t in parcels["02"]]
     d = stack_runs(X, Y, sf.RUNS)
-    test = held_out_test(LinearCCA(2, shrinkage=(0.1, 0.3)), d.X, d.Y, runs=d.runs, n_permutations=100)
-    assert test.correlations.max() < 0.1
+    test = held_out_test(LinearCCA(2, shrinkage=(0.1, 0.3)), d.X, d.Y, runs=d.runs, t_r=sf.T_R, n_permutations=100)
+    assert test.mean.max() < 0.1
     assert test.pvalues.min() > 0.05
 
 

@@ -14,7 +14,7 @@ from neurocca.linalg import to_numpy
 Array = Any
 AUTOCORRELATED = 0.1
 """Lag-1 autocorrelation of both views above which samples do not count as independent."""
-FEW_EFFECTIVE = 30
+FEW_EFFECTIVE = 50
 """Independent samples' worth below which shifts and random phases are liberal (``benchmarks/calibration.py``)."""
 PER_STEP = 20
 """The same for every component that is taken out before another is tested."""
@@ -80,7 +80,7 @@ def check_separable(U: Array, V: Array, n_free: int) -> None:
         When p + q > n_free for two orthonormal bases: every null correlation would be 1.
     """
     p, q = U.shape[1], V.shape[1]
-    if p + q > n_free and min(degrees_of_freedom(U) / p, degrees_of_freedom(V) / q) > 1 - 1e-6:
+    if p + q > n_free and _is_orthonormal(U) and _is_orthonormal(V):
         raise ValueError(
             f"{p} and {q} dimensions of two views that are not regularised fill more than the {n_free} that "
             f"{U.shape[0]} samples leave: every null correlation would be 1. Use shrinkage, or fewer principal axes "
@@ -88,20 +88,27 @@ def check_separable(U: Array, V: Array, n_free: int) -> None:
         )
 
 
-def degrees_of_freedom(U: Array) -> float:
-    """Dimensions of a whitened basis, of which shrinkage leaves a part: the trace of U'U."""
-    return float(array_namespace(U).sum(U * U))
+def _is_orthonormal(U: Array) -> bool:
+    xp = array_namespace(U)
+    return float(xp.max(xp.abs(xp.sum(U * U, axis=0) - 1))) < 1e-6
 
 
-def warn_of_scheme(plan: Plan, views: Sequence[Array], degrees: float = 0.0, n_steps: int = 1) -> None:
+def n_dimensions(U: Array) -> float:
+    """Dimensions that a whitened basis fills, of which shrinkage leaves a part: (tr U'U)² / tr (U'U)²."""
+    xp = array_namespace(U)
+    products = U @ U.T if U.shape[1] > U.shape[0] else U.T @ U
+    return float(xp.linalg.trace(products) ** 2 / xp.sum(products * products))
+
+
+def warn_of_scheme(plan: Plan, views: Sequence[Array], dimensions: float = 0.0, n_steps: int = 1) -> None:
     """Say so where a scheme does not hold its level on such data, or p-values are coarse.
 
     Parameters
     ----------
     plan : Plan
     views : pair of arrays, shapes (n, p) and (n, q)
-    degrees : float
-        Degrees of freedom of both views together.
+    dimensions : float
+        Of both views together.
     n_steps : int
         Components that are tested one after the other.
 
@@ -126,11 +133,11 @@ def warn_of_scheme(plan: Plan, views: Sequence[Array], degrees: float = 0.0, n_s
             )
     elif plan.scheme.name in ("circular_shift", "phase_randomize", "block_permute"):
         effective = effective_samples(first, second, n)
-        needed = max(FEW_EFFECTIVE, degrees, PER_STEP * (n_steps - 1))
+        needed = max(FEW_EFFECTIVE, dimensions, PER_STEP * (n_steps - 1))
         if effective < needed:
             _warn(
                 f"{n} samples in {len(plan.lengths)} runs are worth {effective:.0f} independent ones, and the views "
-                f"have {degrees:.0f} dimensions, of which {n_steps} are tested one after the other: with fewer than "
+                f"have {dimensions:.0f} dimensions, of which {n_steps} are tested one after the other: with fewer than "
                 f"{needed:.0f}, {plan.scheme.name} rejects too often (docs/inference.md has the rates). Use "
                 '"prewhiten", or fewer principal axes or components.'
             )

@@ -7,7 +7,7 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import ArrayLike, NDArray
 
 from neurocca.inference.bases import whitened_bases
-from neurocca.inference.checks import check_separable, degrees_of_freedom, warn_of_scheme
+from neurocca.inference.checks import check_separable, n_dimensions, warn_of_scheme
 from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
 from neurocca.inference.prewhiten import Prewhiten
 from neurocca.inference.products import RowProducts, ShiftProducts
@@ -112,7 +112,7 @@ def permutation_test(
     check_separable(narrow, wide, bases.n_free)
     k = _n_components(n_components or getattr(estimator, "n_components", None), narrow, wide)
     plan = plan_permutations(bases.scheme, bases.lengths, n_permutations, t_r=t_r, rng=rng)
-    warn_of_scheme(plan, bases.views, degrees_of_freedom(narrow) + degrees_of_freedom(wide), k)
+    warn_of_scheme(plan, bases.views, n_dimensions(narrow) + n_dimensions(wide), k)
     step = StepDown.of(narrow, wide, k, statistic)
     products: RowProducts | ShiftProducts = RowProducts(narrow, wide, step, plan)
     if isinstance(plan.scheme, CircularShift):

@@ -39,12 +39,16 @@ class StepDown:
     statistic : {"wilks", "root", "sum_of_squares"}
         wilks: -log det(I - TT'), of all roots the product; root: the largest singular value of T; sum_of_squares: of
         its singular values (Pillai's trace without shrinkage).
+    bound : float
+        What T is divided by for Wilks' statistic. Shrinkage can leave bases longer than 1, and roots with them: the
+        product of both bases' largest singular values, at least 1 each, bounds those of every arrangement.
     """
 
     rotation: Array
     axes: Array
     correlations: Array
     statistic: Statistic
+    bound: float = 1.0
 
     @classmethod
     def of(cls, U: Array, V: Array, n_components: int, statistic: Statistic = "wilks") -> "StepDown":
@@ -55,7 +59,8 @@ class StepDown:
         A, r, _ = top_singular_triplets(U.T @ V, n_components)
         # B from A: exactly orthonormal also where a singular value is as small as rounding
         B = _orthonormal(V.T @ (U @ A))
-        return cls(_completed(xp.flip(A, axis=1)), xp.flip(B, axis=1), r, statistic)
+        bound = _length(U) * _length(V) if statistic == "wilks" else 1.0
+        return cls(_completed(xp.flip(A, axis=1)), xp.flip(B, axis=1), r, statistic, bound)
 
     @property
     def n_components(self) -> int:
@@ -77,6 +82,8 @@ class StepDown:
         array, shape (b, 1 + k)
         """
         largest = _largest_root(squares)
+        if self.bound > 1:
+            squares, head = squares / self.bound**2, head / self.bound
         steps = {"wilks": _wilks, "root": _roots, "sum_of_squares": _sums}[self.statistic](squares, head)
         return np.column_stack([to_numpy(largest), to_numpy(steps)]).astype(np.float64)
 
@@ -140,6 +147,13 @@ def _largest_root(squares: Array) -> Array:
     """Largest singular values, shape (b,), from T T', shape (b, p, p)."""
     xp = array_namespace(squares)
     return xp.sqrt(xp.clip(largest_eigenvalues(squares), 0.0, None))
+
+
+def _length(U: Array) -> float:
+    """Largest singular value of a basis, at least 1, and exactly 1 where it is no more but for rounding."""
+    products = U @ U.T if U.shape[1] > U.shape[0] else U.T @ U
+    square = float(largest_eigenvalues(products[None, ...])[0])
+    return square**0.5 if square > 1 + 1e-6 else 1.0
 
 
 def _completed(A: Array) -> Array:

@@ -4,6 +4,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,22 +129,34 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
         "n_permutations": test.n_permutations,
         "n_jobs": n_jobs,
     }
+    notes: list[str] = []
+    with (
+        _noted("held-out test", notes),
+        progress_bar(test.n_permutations, f"sub-{recording.subject} held-out test") as done,
+    ):
+        held = held_out_test(cca, design.X, design.Y, rng=seeds[0], progress=done, **shared)
+    with (
+        _noted("in-sample test", notes),
+        progress_bar(test.n_permutations, f"sub-{recording.subject} in-sample test") as done,
+    ):
+        # of steps the largest root, which is a correlation, as the report shows them
+        sample = permutation_test(
+            held.estimator, design.X, design.Y, rng=seeds[1], progress=done, statistic="root", **shared
+        )  # fmt: skip
+    return collect(recording, assembled, config, held.estimator, held, sample, notes)
+
+
+@contextmanager
+def _noted(test: str, notes: list[str]) -> Iterator[None]:
+    """Collect what a test warns of; other warnings go where they would."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InferenceWarning)
-        with progress_bar(test.n_permutations, f"sub-{recording.subject} held-out test") as done:
-            held = held_out_test(cca, design.X, design.Y, rng=seeds[0], progress=done, **shared)
-        with progress_bar(test.n_permutations, f"sub-{recording.subject} in-sample test") as done:
-            # of steps the largest root, which is a correlation, as the report shows them
-            sample = permutation_test(
-                held.estimator, design.X, design.Y, rng=seeds[1], progress=done, statistic="root", **shared
-            )  # fmt: skip
-    notes = []
+        yield
     for warning in caught:
         if issubclass(warning.category, InferenceWarning):
-            notes.append(str(warning.message))
+            notes.append(f"The {test} says: {warning.message}")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return collect(recording, assembled, config, held.estimator, held, sample, list(dict.fromkeys(notes)))
 
 
 def verdict_table(results: Results) -> pd.DataFrame:

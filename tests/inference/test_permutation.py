@@ -133,6 +133,21 @@ def test_roots_next_to_one_take_the_slow_road_to_the_same_statistic():
     assert found[1] > 20
 
 
+@pytest.mark.parametrize("shrinkage", [0.9, 1.0])
+def test_roots_above_one_leave_wilks_statistic_finite_and_its_order(shrinkage):
+    """With strong shrinkage (PLS) singular values are covariances: a statistic of all of them must still be one."""
+    rng = np.random.default_rng(0)
+    X, Y = shared_views(8)
+    Y = np.hstack([Y, Y[:, :1] * 20 + rng.standard_normal((120, 1))])
+    U, V = LinearCCA(2, shrinkage=(0.0, shrinkage)).whitened(X, Y)
+    assert np.linalg.norm(V, 2) > 1.2
+    test = permutation_test(U, V, runs=RUNS, scheme=CircularShift(5), n_permutations=50)
+    bound = np.linalg.norm(V, 2)
+    np.testing.assert_allclose(test.observed[0], wilks(U, V / bound, 0), rtol=1e-8)
+    moved = CircularShift(5).apply(U, plan_permutations(CircularShift(5), LENGTHS, 50)[3], LENGTHS)
+    np.testing.assert_allclose(test.null[3, 0], wilks(moved, V / bound, 0), rtol=1e-8)
+
+
 @given(st.integers(2, 40), st.integers(1, 4), st.integers(1, 3), st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
 def test_products_at_all_lags_are_those_of_rotated_rows(n, p, q, seed):
