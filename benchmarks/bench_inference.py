@@ -20,18 +20,22 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from bench_cca import SIZES, K, peak_mib, processor
+from planted import planted_views
 from tables import publish
 
 LENGTHS = (451, 441, 438, 488, 462, 439, 542, 338)  # of the eight runs of studyforrest
 GPU_SIZES = {"full": (3599, 2047, 3598, 10_000), "tiny": (240, 20, 60, 200)}  # n, ranks, permutations
 JOBS = 2
 TILE_MEMORY = 2**32
+PACKAGES = ("neurocca", "cca-zoo", "numpy", "scipy", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Measurement:
     dtype: str = "float64"
     repeats: int = 5
     limit: int = 600
-    needs: str = "neurocca"
+    needs: str = "neurocca.inference.permutation"
+    threads: int = 1  # of every job; packages that know no jobs get as many as there are jobs
 
 
 def in_sample(scheme: str, count: int, *, runs: bool = False, **options: float) -> Callable[..., Any]:
@@ -66,12 +71,11 @@ def in_sample(scheme: str, count: int, *, runs: bool = False, **options: float) 
 
 def beyond_first(test: Callable[[int], Any], more: int) -> float:
     """Seconds of some permutations, without what a test does before the first."""
-    seconds = []
+    times = [time.perf_counter()]
     for count in (1, 1 + more):
-        start = time.perf_counter()
         test(count)
-        seconds.append(time.perf_counter() - start)
-    return seconds[1] - seconds[0]
+        times.append(time.perf_counter())
+    return times[2] - 2 * times[1] + times[0]
 
 
 def zoo(X, Y):
@@ -132,12 +136,12 @@ SHUFFLE, BLOCKS = in_sample("row_shuffle", 200), in_sample("block_permute", 200,
 MEASUREMENTS = [
     Measurement(LAGS, "neurocca", "pca50", in_sample("circular_shift", 3598, min_shift=1), 3598, 3598, 0.6, repeats=9),
     Measurement(RUNWISE, "neurocca", "pca100", in_sample("circular_shift", 10_000, runs=True), 10_000, 10_000, 20),
-    Measurement(RIDGE, "cca-zoo, refits", "views", zoo, 3, 1000, repeats=3, needs="cca_zoo"),
+    Measurement(RIDGE, "cca-zoo", "views", zoo, 3, 1000, repeats=3, needs="cca_zoo.model_selection", threads=JOBS),
     Measurement(RIDGE, "neurocca, rows", "ridge", SHUFFLE, 200, 1000),
     Measurement(RIDGE, "neurocca, blocks", "ridge", BLOCKS, 200, 1000),
     Measurement(RIDGE, "neurocca, rows, float32", "ridge", SHUFFLE, 200, 1000, dtype="float32"),
     Measurement(RIDGE, "neurocca, blocks, float32", "ridge", BLOCKS, 200, 1000, dtype="float32"),
-    Measurement(SMALL, "permcca", "pca50", permcca, 2, 1000, repeats=3, needs="permcca"),
+    Measurement(SMALL, "permcca", "pca50", permcca, 2, 1000, repeats=3, needs="permcca.inference", threads=JOBS),
     Measurement(SMALL, "neurocca, rows", "pca50", in_sample("row_shuffle", 1000), 1000, 1000, repeats=7),
     Measurement(HELD, "neurocca", "parcels", held_out, 1000, 1000, 2, repeats=7),
     Measurement(TILES, "neurocca, row by row", "ridge", shifts("rows", 200), 200, 3598, dtype="float32", repeats=3),
@@ -167,16 +171,11 @@ def main() -> None:
 
 
 def run_labels() -> Any:
-    import numpy as np
-
     return np.repeat(np.arange(len(LENGTHS)), LENGTHS)
 
 
 def make(data: str, dtype: str, folder: Path) -> None:
     """Write two views or their whitened bases; in a process of its own, whose memory nobody counts."""
-    import numpy as np
-    from planted import planted_views
-
     from neurocca import LinearCCA
 
     n, p, q = SIZES["a"]
@@ -193,8 +192,7 @@ def make(data: str, dtype: str, folder: Path) -> None:
 
 def measure(m: Measurement, folder: Path, repeats: int) -> None:
     """Print what the permutations took as JSON."""
-    import numpy as np
-
+    import_module(m.needs)
     X, Y = np.load(folder / "X.npy"), np.load(folder / "Y.npy")
     seconds = []
     for _ in range(repeats):
@@ -211,11 +209,11 @@ def run_all(only: str, repeats: int) -> list[dict]:
         for index, m in enumerate(MEASUREMENTS):
             if only not in m.case:
                 continue
-            if find_spec(m.needs) is None:
-                print(f"{m.case}: no {m.needs} here, so its row is left out.", file=sys.stderr)
+            if find_spec(m.needs.split(".")[0]) is None:
+                print(f"{m.case}: no {m.system} here, so its row is left out.", file=sys.stderr)
                 continue
             if made != (m.data, m.dtype):
-                call(["--make", m.data, m.dtype, tmp], None)
+                call(["--make", m.data, m.dtype, tmp], 1, None)
                 made = (m.data, m.dtype)
             rows.append(run_one(m, index, tmp, min(repeats, m.repeats)))
             print(as_row(rows[-1], rows), flush=True)
@@ -223,44 +221,42 @@ def run_all(only: str, repeats: int) -> list[dict]:
 
 
 def run_one(m: Measurement, index: int, folder: str, repeats: int) -> dict:
-    row = {"case": m.case, "system": m.system, "count": m.count, "total": m.total, "bound_s": m.bound}
+    row = {name: getattr(m, name) for name in ("case", "system", "count", "total", "bound", "limit")}
     try:
-        found = json.loads(call(["--one", str(index), folder, str(repeats)], m.limit * repeats).splitlines()[-1])
+        printed = call(["--one", str(index), folder, str(repeats)], m.threads, m.limit * repeats)
     except subprocess.TimeoutExpired:
-        return row | {"median_s": None, "limit_s": m.limit}
+        return row | {"median_s": None}
+    found = json.loads(printed.splitlines()[-1])
     return row | found | {"median_s": statistics.median(found["seconds"]) * m.total / m.count}
 
 
-def call(args: list[str], limit: int | None) -> str:
+def call(args: list[str], threads: int, limit: int | None) -> str:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONWARNINGS": "ignore"} | dict.fromkeys(names, str(JOBS))
-    environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
-    done = subprocess.run(
-        [sys.executable, __file__, *args], env=environment, timeout=limit, check=True, stdout=subprocess.PIPE, text=True
-    )
-    return done.stdout
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"} | dict.fromkeys(names, str(threads))
+    command = [sys.executable, __file__, *args]
+    return subprocess.run(command, env=environment, timeout=limit, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def as_row(row: dict, rows: list[dict]) -> str:
     if row["median_s"] is None:
-        return f"| {row['case']} | {row['system']} | > {row['limit_s']} (stopped) | | | | |"
+        return f"| {row['case']} | {row['system']} | > {row['limit']} (stopped) | | | | |"
     first = next(r for r in rows if r["case"] == row["case"])
     same = row is first or first["median_s"] is None or row["total"] != first["total"]
     faster = "" if same else f"{first['median_s'] / row['median_s']:,.1f} ×"
     scaled = "" if row["count"] == row["total"] else f" (from {row['count']})"
-    bound = "" if row["bound_s"] is None else f"≤ {row['bound_s']:g}"
+    bound = "" if row["bound"] is None else f"≤ {row['bound']:g}"
     each = f"{1000 * row['median_s'] / row['total']:.3g}"
-    seconds = f"{row['median_s']:,.2f}{scaled}"
     memory = f"{row['peak_mib']:,.0f} (input {row['input_mib']:,.0f})"
-    return f"| {row['case']} | {row['system']} | {seconds} | {bound} | {each} | {faster} | {memory} |"
+    return (
+        f"| {row['case']} | {row['system']} | {row['median_s']:,.2f}{scaled} | {bound} | {each} | {faster} | {memory} |"
+    )
 
 
 def report(rows: list[dict], folder: Path | None) -> None:
     if folder is None:
         return
-    packages = ("neurocca", "cca-zoo", "numpy", "scipy", "scikit-learn")
     about: dict[str, Any] = {"python": platform.python_version(), "processor": processor()}
-    about |= {"versions": {name: version(name) for name in packages}, "rows": rows}
+    about |= {"versions": {name: version(name) for name in PACKAGES}, "rows": rows}
     head = [
         "| case | system | median seconds | bound | ms per permutation | faster | peak MiB |",
         "|---|---|---|---|---|---|---|",

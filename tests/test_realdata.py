@@ -16,6 +16,7 @@ from neurocca.io.layout import find_recordings
 from neurocca.io.stimuli import read_source
 from neurocca.io.timeseries import read_parcels
 from neurocca.temporal.align import align_bold, align_features
+from neurocca.temporal.clean import clean, standardize
 from neurocca.temporal.timing import lagged_correlation
 
 pytestmark = pytest.mark.realdata
@@ -24,6 +25,8 @@ SUBJECTS = ("01", "02", "03", "04", "05")
 # a first computation of component 1 and 2, mean over the eight left-out runs
 PUBLISHED = np.array([[0.541, 0.655, 0.517, 0.531, 0.557], [0.545, 0.553, 0.529, 0.589, 0.549]])
 ALIGN = AlignConfig(response="delays", delays=(1, 2, 3, 4), standardize="run")
+ONE_RUN = LinearCCA(1, n_pca=(None, 20))
+SURROGATES = ("circular_shift", "phase_randomize")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,17 @@ def design(film, tables, align=ALIGN, trimmed=True):
     X = [align_features(f, n, sf.T_R, align, cut=cut) for f, n, cut in zip(film, sf.N_VOLUMES, cuts, strict=True)]
     Y = [align_bold(t.to_numpy(), sf.T_R, align, cut=cut) for t, cut in zip(tables, cuts, strict=True)]
     return stack_runs(X, Y, sf.RUNS, y_names=list(tables[0].columns))
+
+
+def one_run(film, tables, r, s, high_pass=0.0):
+    """Film of run r and BOLD of run s, as long as the shortest run; the BOLD is high-pass filtered."""
+    n = min(sf.N_VOLUMES)
+    X = align_features(film[r], n, sf.T_R, replace(ALIGN, high_pass=high_pass, max_excess=1e4))
+    return X, align_bold(tables[s].to_numpy()[:n], sf.T_R, ALIGN)
+
+
+def p_of_first(X, Y, scheme, t_r=sf.T_R):
+    return permutation_test(ONE_RUN, X, Y, t_r=t_r, scheme=scheme, n_permutations=99).pvalues_stepdown[0]
 
 
 def independent(studyforrest_data, tables) -> np.ndarray:
@@ -149,6 +163,37 @@ def test_film_of_another_run_shares_nothing(film, parcels):
     test = held_out_test(LinearCCA(2, shrinkage=(0.1, 0.3)), d.X, d.Y, runs=d.runs, t_r=sf.T_R, n_permutations=100)
     assert test.mean.max() < 0.1
     assert test.pvalues.min() > 0.05
+
+
+@pytest.mark.parametrize("scheme", [*SURROGATES, "prewhiten"])
+def test_own_film_is_found_in_every_subject(film, parcels, scheme):
+    for subject in SUBJECTS:
+        d = design(film, parcels[subject])
+        test = permutation_test(
+            LinearCCA(2, shrinkage=(0.1, 0.3)), d.X, d.Y, runs=d.runs, t_r=sf.T_R, scheme=scheme, n_permutations=99
+        )
+        assert np.all(test.pvalues_stepdown == 0.01)
+
+
+@pytest.mark.parametrize("scheme", SURROGATES)
+def test_wrong_and_reversed_films_are_not_found(film, parcels, scheme):
+    pairs = [(r, (r + 3) % 8) for r in range(8)]
+    wrong = [p_of_first(*one_run(film, parcels["02"], *pair), scheme) for pair in pairs]
+    assert np.sum(np.array(wrong) <= 0.05) <= 2  # binomial: more in 0.6 % of cases
+    views = [one_run(film, parcels["02"], r, r) for r in range(8)]
+    assert np.sum(np.array([p_of_first(X[::-1], Y, scheme) for X, Y in views]) <= 0.05) <= 2
+
+
+@pytest.mark.parametrize("scheme", SURROGATES)
+def test_rest_shares_nothing_with_a_film(studyforrest_data, scheme):
+    song = studyforrest_data.parent / "song"
+    features = np.load(song / "sitcomep1_input_pc.npy")[:, :20]
+    rest, seen = (np.load(song / f"{name}_ts_subj_x_tr_x_schaefer200.npz")["ts"] for name in ("rest1", "sitcomep1"))
+    window = slice(443, 1043)  # as long as the rest
+    X, rest, seen = standardize(features[window]), rest[:12], seen[:4, window]
+    found = [p_of_first(X, standardize(clean(Y.astype(float), 1.0, 128.0)), scheme, t_r=1.0) for Y in (*rest, *seen)]
+    assert np.sum(np.array(found[:12]) <= 0.05) <= 3  # binomial: more in 0.2 % of cases
+    assert found[12:] == [0.01] * 4
 
 
 def test_the_two_commands_of_the_readme(studyforrest_data, tmp_path, capsys):

@@ -14,10 +14,10 @@ from neurocca.linalg import to_numpy
 Array = Any
 AUTOCORRELATED = 0.1
 """Lag-1 autocorrelation of both views above which samples do not count as independent."""
-FEW_EFFECTIVE = 50
-"""Independent samples' worth below which shifts and random phases are liberal (``benchmarks/calibration.py``)."""
+FEW_EFFECTIVE = 30
+"""Independent samples that a run must be worth for shifts and random phases (``benchmarks/calibration.py``)."""
 PER_STEP = 20
-"""The same for every component that is taken out before another is tested."""
+"""Independent samples that every component takes that is taken out before another is tested."""
 COARSE = 0.01
 """Smallest p-value that is worth a warning."""
 
@@ -133,13 +133,13 @@ def warn_of_scheme(plan: Plan, views: Sequence[Array], dimensions: float = 0.0, 
             )
     elif plan.scheme.name in ("circular_shift", "phase_randomize", "block_permute"):
         effective = effective_samples(first, second, n)
-        needed = max(FEW_EFFECTIVE, dimensions, PER_STEP * (n_steps - 1))
-        if effective < needed:
+        per_run, needed = effective / len(plan.lengths), max(dimensions, PER_STEP * (n_steps - 1))
+        if per_run < FEW_EFFECTIVE or effective < needed:
             _warn(
-                f"{n} samples in {len(plan.lengths)} runs are worth {effective:.0f} independent ones, and the views "
-                f"have {dimensions:.0f} dimensions, of which {n_steps} are tested one after the other: with fewer than "
-                f"{needed:.0f}, {plan.scheme.name} rejects too often (docs/inference.md has the rates). Use "
-                '"prewhiten", or fewer principal axes or components.'
+                f"{n} samples in {len(plan.lengths)} runs are worth {effective:.0f} independent ones, {per_run:.0f} "
+                f"per run; the views have {dimensions:.0f} dimensions, of which {n_steps} are tested one by one: "
+                f"with fewer than {FEW_EFFECTIVE} per run or {needed:.0f} in all, {plan.scheme.name} rejects too often "
+                '(docs/inference.md has the rates). Use "prewhiten", or fewer principal axes or components.'
             )
 
 

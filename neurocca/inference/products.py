@@ -96,8 +96,8 @@ class ShiftProducts:
         (p, q), size = (self.U.shape[1], self.V.shape[1]), np.dtype(str(self.U.dtype).split(".")[-1]).itemsize
         per_permutation = size * (2 * p * min(q, BLOCK) + p * p) + 8 * 2 * (p + self.step.n_components) ** 2
         self.batch = max(1, BATCH_BYTES // per_permutation)
-        # the table and its Fourier transform
-        bytes_per_column = 3 * size * p * self.U.shape[0]
+        # the table, and the Fourier coefficients of the column at twice its length
+        bytes_per_column = size * (p + 2) * self.U.shape[0]
         self._tile = max(1, self.max_memory // 2 // (bytes_per_column * BLOCK)) * BLOCK
         self._group = max(self.batch, self.max_memory // 2 // (size * p * (p + self.step.n_components)))
         if self.fits:

@@ -80,7 +80,7 @@ class Study:
         elif isinstance(self.scheme, BlockPermute):
             least = max(least, int(np.ceil(6 * self.scheme.length / self.t_r)))
         square = self.autocorrelation**2
-        worth = int(np.ceil(FEW_EFFECTIVE * (1 + square) / (1 - square)))
+        worth = self.n_runs * int(np.ceil(FEW_EFFECTIVE * (1 + square) / (1 - square)))
         return max(self.n_features + self.n_responses + self.n_runs, self.n_runs * least, worth)
 
     def simulate(self, n_samples: int, n_simulations: int, n_jobs: int = 1) -> tuple[NDArray, NDArray, NDArray]:
