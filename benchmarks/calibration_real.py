@@ -40,9 +40,9 @@ Test = tuple[frozenset[int], Pvalues]
 B, ALPHA, JOBS = 199, 0.05, 2
 IN_SAMPLE = ("circular_shift", "phase_randomize")
 HIGH_PASS = {"both": "film and BOLD", "bold": "BOLD", "periodic": "BOLD; film periodic", "none": "as nuisance"}
-"""What the slow cosines are taken out of before the test. Without the same cosines, the two views share dimensions of
-which a rearranged view has some again, so that the null is a little too low; the other three ways avoid that. A periodic
-filter removes slow sines and cosines of whole periods and commutes with shifts."""
+"""What the slow cosines are taken out of before the test, or that they are nuisance variables of it. Views without the
+same cosines share a gap, which a rearranged view does not have, so that the null is a little too low. The other three
+ways avoid that. A periodic filter takes out slow sines and cosines of whole periods and commutes with shifts."""
 SCHEMES = {
     "both": (*IN_SAMPLE, "prewhiten", "row_shuffle"),
     "bold": (*IN_SAMPLE, "prewhiten"),

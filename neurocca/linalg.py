@@ -205,7 +205,7 @@ def _lanczos(S: Array) -> Array | None:
         if m % 10 == 0:  # seldom, as other devices are waited for
             pairs = to_numpy(xp.stack(entries, axis=2)).astype(np.float64)
             values, last = zip(*(_top_of_tridiagonal(d, e[:-1]) for d, e in pairs), strict=True)
-            if np.all(pairs[:, 1, -1] * last <= 1e-8 * np.array(values)):
+            if np.all(pairs[:, 1, -1] * last <= 1e-11 * np.array(values)):
                 return xp.asarray(np.array(values), **kind)
         v = w * reciprocal(length)[:, None]
     return None

@@ -100,15 +100,15 @@ def n_dimensions(U: Array) -> float:
     return float(xp.linalg.trace(products) ** 2 / xp.sum(products * products))
 
 
-def warn_of_scheme(plan: Plan, views: Sequence[Array], dimensions: float = 0.0, n_steps: int = 1) -> None:
+def warn_of_scheme(plan: Plan, views: Sequence[Array], dimensions: float | None = None, n_steps: int = 1) -> None:
     """Say so where a scheme does not hold its level on such data, or p-values are coarse.
 
     Parameters
     ----------
     plan : Plan
     views : pair of arrays, shapes (n, p) and (n, q)
-    dimensions : float
-        Of both views together.
+    dimensions : float, optional
+        Of both views together. None leaves out whether samples suffice for an in-sample test.
     n_steps : int
         Components that are tested one after the other.
 
@@ -131,7 +131,7 @@ def warn_of_scheme(plan: Plan, views: Sequence[Array], dimensions: float = 0.0, 
                 f"rows are not independent: neighbours correlate by {first[1]:.2f} and {second[1]:.2f} (mean of the "
                 'columns), so row_shuffle will call almost anything related. Use "circular_shift" or "prewhiten".'
             )
-    elif plan.scheme.name in ("circular_shift", "phase_randomize", "block_permute"):
+    elif dimensions is not None and plan.scheme.name in ("circular_shift", "phase_randomize", "block_permute"):
         effective = effective_samples(first, second, n)
         per_run, needed = effective / len(plan.lengths), max(dimensions, PER_STEP * (n_steps - 1))
         if per_run < FEW_EFFECTIVE or effective < needed:

@@ -27,7 +27,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import false_discovery_control
 
-from neurocca.inference.checks import check_rows, check_separable, warn_of_scheme
+from neurocca.inference.checks import check_rows, check_separable, n_dimensions, warn_of_scheme
 from neurocca.inference.loading_null import Kind, NullLoadings, observed_loadings, unit_columns
 from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
 from neurocca.inference.result import max_statistic_pvalues
@@ -177,7 +177,7 @@ def loading_test(
     check_separable(U, V, U.shape[0] - 1)
     k = _n_components(n_components, estimator, U, V)
     plan = plan_permutations(scheme, run_lengths(runs, U.shape[0]), n_permutations, t_r=t_r, rng=rng)
-    warn_of_scheme(plan, views)
+    warn_of_scheme(plan, views, n_dimensions(U) + n_dimensions(V), k)
     x_columns, y_columns = (unit_columns(array_namespace(U).astype(view, U.dtype, copy=False)) for view in views)
     A, _, B = top_singular_triplets(U.T @ V, k)
     observed = observed_loadings((U, V), (x_columns, y_columns), (A, B), kind)

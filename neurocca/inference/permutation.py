@@ -19,6 +19,10 @@ from neurocca.linalg import to_numpy
 Array = Any
 
 
+TILES_PAY = 500
+"""Shifts from which on a table that has to be made in tiles costs less than a product for each of them."""
+
+
 def permutation_test(
     estimator: Any,
     X: Any,
@@ -116,7 +120,8 @@ def permutation_test(
     step = StepDown.of(narrow, wide, k, statistic)
     products: RowProducts | ShiftProducts = RowProducts(narrow, wide, step, plan)
     if isinstance(plan.scheme, CircularShift):
-        products = ShiftProducts(narrow, wide, step, plan, max_memory)
+        shifts = ShiftProducts(narrow, wide, step, plan, max_memory)
+        products = shifts if shifts.fits or len(plan) >= TILES_PAY else products
     found = over_permutations(
         products, len(plan), quantum=products.batch, n_jobs=n_jobs, progress=progress, checkpoint=checkpoint,
         key=(narrow, wide, k, statistic, plan),

@@ -95,13 +95,14 @@ class ShiftProducts:
         self._guard = self.plan.scheme.guard(self.plan.t_r)
         (p, q), size = (self.U.shape[1], self.V.shape[1]), np.dtype(str(self.U.dtype).split(".")[-1]).itemsize
         per_permutation = size * (2 * p * min(q, BLOCK) + p * p) + 8 * 2 * (p + self.step.n_components) ** 2
-        self.batch = max(1, BATCH_BYTES // per_permutation)
+        self.batch = self._inner = max(1, BATCH_BYTES // per_permutation)
         # the table, and the Fourier coefficients of the column at twice its length
         bytes_per_column = size * (p + 2) * self.U.shape[0]
         self._tile = max(1, self.max_memory // 2 // (bytes_per_column * BLOCK)) * BLOCK
-        self._group = max(self.batch, self.max_memory // 2 // (size * p * (p + self.step.n_components)))
         if self.fits:
             self._table = self._table_of(self.V)
+        else:  # tiles are made for many batches at once
+            self.batch *= max(1, self.max_memory // 2 // (size * p * (p + self.step.n_components)) // self.batch)
 
     @property
     def fits(self) -> bool:
@@ -110,7 +111,7 @@ class ShiftProducts:
 
     def __call__(self, start: int, stop: int) -> NDArray:
         """Statistics of permutations ``start``, a multiple of the batch, to ``stop``: shape (stop - start, 1 + k)."""
-        size = self.batch if self.fits else self._group
+        size = self.batch
         return np.concatenate([self._group_statistics(i, min(i + size, stop)) for i in range(start, stop, size)])
 
     def _group_statistics(self, start: int, stop: int) -> NDArray:
@@ -119,7 +120,7 @@ class ShiftProducts:
         kind = {"dtype": self._rotated.dtype, "device": device(self.U)}
         squares = xp.zeros((len(lags), p, p), **kind)
         head = xp.zeros((len(lags), p, self.step.n_components), **kind)
-        batches = [slice(i, min(i + self.batch, len(lags))) for i in range(0, len(lags), self.batch)]
+        batches = [slice(i, min(i + self._inner, len(lags))) for i in range(0, len(lags), self._inner)]
         for first, tables in self._tiles():
             for batch in batches:
                 self._add(tables, first, lags[batch], squares[batch, ...], head[batch, ...])

@@ -1,23 +1,19 @@
 """Cross-products of every run under rearrangements of one view inside runs."""
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurocca.inference.products import lagged_products
+from neurocca.inference.products import LagTables
 from neurocca.inference.schemes import CircularShift, Plan
 
 
-def run_products(x: NDArray, y: NDArray, plan: Plan, max_memory: int) -> "MovedProducts | LagTable":
+def run_products(x: NDArray, y: NDArray, plan: Plan, max_memory: int) -> "MovedProducts | TabledProducts":
     """From permutations to cross-products of every run: from a table where shifts have one that fits into memory."""
     n, size = len(x) + 5 * max(plan.lengths), 8 * x.shape[1] * y.shape[1]  # the table, and what it takes to make it
     if isinstance(plan.scheme, CircularShift) and n * size <= max_memory:
-        table = LagTable(x, y, plan)
-        table.tables  # noqa: B018  # made before threads ask for it at once
-        return table
+        return TabledProducts(LagTables(x, y, plan.lengths, plan.scheme.guard(plan.t_r)), plan)
     return MovedProducts(plan.scheme.prepare(x, plan.lengths), plan.scheme.prepare(y, plan.lengths), plan)
 
 
@@ -48,38 +44,15 @@ class MovedProducts:
         return found
 
 
-@dataclass
-class LagTable:
-    """The same for circular shifts, from cross-products of every run at all lags that a permutation may have.
+@dataclass(frozen=True)
+class TabledProducts:
+    """The same for circular shifts, from cross-products of every run at all lags that a permutation may have."""
 
-    Parameters
-    ----------
-    moving, still : arrays, shapes (n, p) and (n, q)
-    plan : Plan
-        Of circular shifts.
-    """
-
-    moving: NDArray
-    still: NDArray
+    tables: LagTables
     plan: Plan
 
     def __call__(self, start: int, stop: int) -> NDArray:
         """Permutations from ``start`` to ``stop``."""
-        lags = np.stack([self.plan[i] for i in range(start, stop)]) - self._guard
-        return np.stack([table[lags[:, r]] for r, table in enumerate(self.tables)], axis=1)
-
-    @cached_property
-    def tables(self) -> list[NDArray]:
-        """Arrays, shape (lags, p, q), one per run."""
-        lengths, guard = self.plan.lengths, self._guard
-        rows = [slice(end - n, end) for n, end in zip(lengths, np.cumsum(lengths), strict=True)]
-        products = (lagged_products(self.moving[run], self.still[run]) for run in rows)
-        return [table[guard : n - guard + 1] for table, n in zip(products, lengths, strict=True)]
-
-    @property
-    def _guard(self) -> int:
-        return self.plan.scheme.guard(self.plan.t_r)  # type: ignore[attr-defined]
-
-    def __getstate__(self) -> dict[str, Any]:
-        # another process makes its own tables faster than it would read them
-        return {"moving": self.moving, "still": self.still, "plan": self.plan}
+        guard = self.plan.scheme.guard(self.plan.t_r)  # type: ignore[attr-defined]
+        lags = np.stack([self.plan[i] for i in range(start, stop)]) - guard
+        return np.stack([table[lags[:, r]] for r, table in enumerate(self.tables.made())], axis=1)
