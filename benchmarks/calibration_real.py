@@ -101,12 +101,12 @@ def pvalues(
     drift = [cosine_drift(int(m), t_r, ALIGN.high_pass)[:, 1:] for m in lengths] if high_pass == "none" else None
     bases, found = estimator.whitened(X, Y), {}
     for scheme in SCHEMES[high_pass]:
-        views = (estimator, X, Y) if scheme == "prewhiten" else bases
+        given = (estimator, X, Y) if scheme == "prewhiten" else bases
         with warnings.catch_warnings():
             if scheme == "row_shuffle":  # is here to show what the warning is about
                 warnings.simplefilter("ignore", InferenceWarning)
             test = permutation_test(
-                *views, runs=runs, t_r=t_r, scheme=scheme, n_permutations=n, n_components=1, rng=seed, nuisance=drift
+                *given, runs=runs, t_r=t_r, scheme=scheme, n_permutations=n, n_components=1, rng=seed, nuisance=drift
             )
         found[scheme] = float(test.pvalues_stepdown[0])
     return found

@@ -177,13 +177,14 @@ class KernelCCA(TwoViewModel):
     def _check(
         self, X: Any, y: Any, *, fitting: bool
     ) -> tuple[tuple[NDArray, NDArray], list[KernelSpec], tuple[float, float]]:
-        data, Y = check_views(self if fitting else copy(self), X, y)
+        checked = self if fitting else copy(self)
+        data, Y = check_views(checked, X, y)
         if not is_numpy_array(data):
             raise TypeError(f"KernelCCA takes numpy arrays, not {type(data).__name__}: kernels come from scikit-learn.")
         lam = check_shrinkage(self.shrinkage)
         if not all(isinstance(one, float) for one in lam):
             raise ValueError("KernelCCA has one shrinkage per view; weigh feature spaces by space_weights.")
-        specs = self._specs((data.shape[1], Y.shape[1]))
+        specs = checked._specs((data.shape[1], Y.shape[1]))
         for name, view, spec in zip(("X", "y"), (data, Y), specs, strict=True):
             if not spec.is_precomputed and not View.of(view).variances().any():
                 raise ValueError(f"{name}: every column of a view is constant over the samples of a fit.")

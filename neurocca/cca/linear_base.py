@@ -52,8 +52,11 @@ class LinearModel(TwoViewModel):
         -------
         ((x_mean, Wx), (y_mean, Wy)) : arrays, shapes (p,), (p, rx) and (q,), (q, ry)
         """
-        # a copy, as looking at other data is no fit
-        views = [View.of(view) for view in check_views(copy(self), X, y)]
+        checked = copy(self)  # looking at other data is no fit, and their names are those of this call only
+        return checked._whitening(check_views(checked, X, y))
+
+    def _whitening(self, arrays: Pair) -> tuple[Pair, Pair]:
+        views = [View.of(view) for view in arrays]
         maps = self._column_maps([view.variances() for view in views], self._whitening_shrinkage())
         found = []
         for view, columns, n_pca in zip(views, maps, check_n_pca(self.n_pca), strict=True):
@@ -70,8 +73,9 @@ class LinearModel(TwoViewModel):
         -------
         U, V : arrays, shapes (n, rx) and (n, ry)
         """
-        views = check_views(copy(self), X, y)
-        U, V = ((view - mean) @ W for view, (mean, W) in zip(views, self.whitening(*views), strict=True))
+        checked = copy(self)
+        views = check_views(checked, X, y)
+        U, V = ((view - mean) @ W for view, (mean, W) in zip(views, checked._whitening(views), strict=True))
         return U / (U.shape[0] - 1) ** 0.5, V / (V.shape[0] - 1) ** 0.5
 
     @abstractmethod

@@ -24,10 +24,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from neurocca.inference.checks import check_rows
+from neurocca.inference.fits import take_rows
 from neurocca.inference.loading_null import Kind
+from neurocca.inference.options import is_number, shown, whole_number
 from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
-from neurocca.inference.resampling import Fit, MovingBlocks, Pair, Resampling, WholeRuns, take_rows
-from neurocca.inference.schemes import run_lengths, seed_sequence
+from neurocca.inference.resampling import Fit, MovingBlocks, Pair, Resampling, WholeRuns
+from neurocca.inference.schemes import check_t_r, run_lengths, seed_sequence
 
 Unit = Literal["runs", "blocks"]
 Match = Literal["signs", "procrustes"]
@@ -162,7 +164,9 @@ def bootstrap_loadings(
     >>> np.abs(bootstrap.y_ratio[:, 0]) > 4
     array([ True,  True, False, False])
     """
-    _check_options(unit=unit, match=match, kind=kind, n_bootstraps=n_bootstraps, confidence=confidence)
+    _check_names(unit=unit, match=match, kind=kind)
+    _check_numbers(n_bootstraps, confidence, block)
+    check_t_r(t_r)
     views = check_rows(X, y)
     lengths = run_lengths(runs, views[0].shape[0])
     units: Resampling = MovingBlocks.of(lengths, block, t_r) if unit == "blocks" else WholeRuns.of(lengths)
@@ -289,14 +293,18 @@ def _ratio(loads: NDArray, se: NDArray) -> NDArray[np.floating]:
     return np.where(varies, loads / np.where(varies, se, 1.0), endless)
 
 
-def _check_options(*, unit: str, match: str, kind: str, n_bootstraps: int, confidence: float) -> None:
+def _check_names(*, unit: str, match: str, kind: str) -> None:
     for name, value, known in (("unit", unit, Unit), ("match", match, Match), ("kind", kind, Kind)):
         if value not in get_args(known):
             raise ValueError(f"{name}={value!r} is none of {', '.join(get_args(known))}.")
-    if isinstance(n_bootstraps, bool) or not isinstance(n_bootstraps, int | np.integer) or n_bootstraps < 2:
-        raise ValueError(f"n_bootstraps={n_bootstraps!r} must be a whole number, at least 2.")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence={confidence} must be between 0 and 1.")
+
+
+def _check_numbers(n_bootstraps: int, confidence: float, block: float) -> None:
+    whole_number(n_bootstraps, "n_bootstraps", 2)
+    if not (is_number(confidence) and 0 < confidence < 1):
+        raise ValueError(f"confidence={shown(confidence)} must be between 0 and 1.")
+    if not (is_number(block) and 0 < block < np.inf):
+        raise ValueError(f"block={shown(block)} must be seconds, above 0 and finite.")
 
 
 def _unit(columns: NDArray) -> NDArray:

@@ -77,9 +77,16 @@ def check_separable(U: Array, V: Array, n_free: int) -> None:
     Raises
     ------
     ValueError
-        When p + q > n_free for two orthonormal bases: every null correlation would be 1.
+        When p + q > n_free for two orthonormal bases: every null correlation would be 1. When one of them fills all
+        dimensions by itself: rearranging its rows would change nothing.
     """
     p, q = U.shape[1], V.shape[1]
+    for basis in (U, V):
+        if basis.shape[1] >= n_free and _is_orthonormal(basis):
+            raise ValueError(
+                f"{basis.shape[1]} dimensions of a view that is not regularised are all that {U.shape[0]} samples "
+                "leave: rearranging them changes nothing. Use shrinkage, or fewer principal axes."
+            )
     if p + q > n_free and _is_orthonormal(U) and _is_orthonormal(V):
         raise ValueError(
             f"{p} and {q} dimensions of two views that are not regularised fill more than the {n_free} that "
@@ -90,7 +97,8 @@ def check_separable(U: Array, V: Array, n_free: int) -> None:
 
 def _is_orthonormal(U: Array) -> bool:
     xp = array_namespace(U)
-    return float(xp.max(xp.abs(xp.sum(U * U, axis=0) - 1))) < 1e-6
+    tolerance = max(1e-6, 3 * float(xp.finfo(U.dtype).eps) ** 0.5)
+    return float(xp.max(xp.abs(xp.sum(U * U, axis=0) - 1))) < tolerance
 
 
 def n_dimensions(U: Array) -> float:
@@ -129,7 +137,7 @@ def warn_of_scheme(plan: Plan, views: Sequence[Array], dimensions: float | None 
         if min(first[1], second[1]) > max(AUTOCORRELATED, noise):
             _warn(
                 f"rows are not independent: neighbours correlate by {first[1]:.2f} and {second[1]:.2f} (mean of the "
-                'columns), so row_shuffle will call almost anything related. Use "circular_shift" or "prewhiten".'
+                'columns), so row_shuffle will call almost anything related. Use "circular_shift".'
             )
     elif dimensions is not None and plan.scheme.name in ("circular_shift", "phase_randomize", "block_permute"):
         effective = effective_samples(first, second, n)

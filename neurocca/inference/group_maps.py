@@ -10,6 +10,8 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from neurocca.inference.checks import InferenceWarning
+from neurocca.inference.options import is_whole, whole_number
+from neurocca.inference.parallel import check_jobs
 from neurocca.inference.schemes import seed_sequence
 
 FEWEST = 5
@@ -89,7 +91,7 @@ def group_map_test(
     fisher : bool
         Take loadings for correlations and make them arctanh(r), whose variance does not depend on r.
     rng : int or Generator
-        A whole number gives the flips that nilearn's ``random_state`` gives.
+        A whole number below 2^32 gives the flips that nilearn's ``random_state`` gives.
     n_jobs : int
         Components at the same time; the result does not depend on it.
 
@@ -101,7 +103,9 @@ def group_map_test(
     ------
     ValueError
         With fewer than five subjects, without the masker where it is needed, or for maps with columns that are not
-        finite, all 0, or no correlations although ``fisher``.
+        finite, all 0, or no correlations although ``fisher``, or when a number is out of its range.
+    TypeError
+        When the masker is none, or not fitted, or ``rng`` or ``n_jobs`` are of another type.
 
     Warns
     -----
@@ -122,12 +126,12 @@ def group_map_test(
     array([ True, False,  True])
     """
     stack = _checked(np.asarray(maps), fisher)
-    if (tfce or cluster_threshold is not None) and masker is None:
-        raise ValueError("TFCE and clusters need a fitted masker, which says where voxels are.")
+    n_permutations = whole_number(n_permutations, "n_permutations")
+    check_jobs(n_jobs)
+    _check_masker(masker, tfce or cluster_threshold is not None)
     smallest = _smallest_p(len(stack), two_sided, n_permutations)
-    seed = int(rng) if isinstance(rng, int | np.integer) else int(seed_sequence(rng).generate_state(1)[0] >> 1)
     options = {
-        "model_intercept": False, "n_perm": int(n_permutations), "two_sided_test": two_sided, "random_state": seed,
+        "model_intercept": False, "n_perm": n_permutations, "two_sided_test": two_sided, "random_state": _seed(rng),
         "n_jobs": 1, "masker": masker, "tfce": tfce, "threshold": cluster_threshold,
     }  # fmt: skip
     found = Parallel(n_jobs=n_jobs)(delayed(_flipped)(stack[:, i], options) for i in range(stack.shape[1]))
@@ -163,6 +167,27 @@ def _checked(maps: NDArray, fisher: bool) -> NDArray[np.float64]:
             f"fisher=True takes correlations between -1 and 1, and the largest loading is {np.abs(stack).max():.3g}."
         )
     return np.arctanh(stack)
+
+
+def _check_masker(masker: Any, is_needed: bool) -> None:
+    if masker is None:
+        if is_needed:
+            raise ValueError("TFCE and clusters need a fitted masker, which says where voxels are.")
+    elif not (hasattr(masker, "inverse_transform") and hasattr(masker, "mask_img_")):
+        raise TypeError(
+            f"masker must be a fitted NiftiMasker, with inverse_transform and mask_img_, and this {_kind(masker)} "
+            "has no such two."
+        )
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+def _seed(rng: int | Generator) -> int:
+    """nilearn's seed of 32 bits."""
+    root = seed_sequence(rng)
+    return int(rng) if is_whole(rng) and rng < 2**32 else int(root.generate_state(1)[0] >> 1)  # type: ignore
 
 
 def _smallest_p(n_subjects: int, two_sided: bool, n_permutations: int) -> float:

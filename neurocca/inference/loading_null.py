@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from neurocca.inference.result import permutation_pvalues
 from neurocca.inference.schemes import Plan
-from neurocca.linalg import reciprocal, top_singular_triplets
+from neurocca.linalg import reciprocal, to_numpy, top_singular_triplets
 
 Array = Any
 Pair = tuple[Array, Array]
@@ -33,10 +33,10 @@ def unit_columns(X: Array) -> Array:
 def observed_loadings(bases: Pair, columns: Pair, axes: Pair, kind: Kind) -> tuple[NDArray, NDArray]:
     """Loadings with the signs of a fit, which make the largest own loading of X in a component positive."""
     variates = _variates(bases, axes)
-    own = _numpy(columns[0].T @ variates[0])
+    own = to_numpy(columns[0].T @ variates[0])
     largest = own[np.argmax(np.abs(own), axis=0), np.arange(own.shape[1])]
     signs = np.where(largest < 0, -1, 1).astype(own.dtype)
-    x, y = (_numpy(load) * signs for load in _loadings(variates, columns, kind))
+    x, y = (to_numpy(load) * signs for load in _loadings(variates, columns, kind))
     return x, y
 
 
@@ -83,7 +83,7 @@ class NullLoadings:
         U, X = (scheme.move(rows, arrangement, lengths) for rows in self._moving)
         V, Y = self._still
         axes = stepwise_axes(U.T @ V, *self.axes)
-        loads = [np.abs(_numpy(load)) for load in _loadings(_variates((U, V), axes), (X, Y), self.kind)]
+        loads = [np.abs(to_numpy(load)) for load in _loadings(_variates((U, V), axes), (X, Y), self.kind)]
         # with one permutation a p-value is 1 or 1/2: whether it reaches the observed loading, ties included
         reached = permutation_pvalues(self._sizes, np.concatenate([load.ravel() for load in loads])[None, :]) == 1
         maxima = np.concatenate([load.max(axis=0) for load in loads]).astype(np.float64)
@@ -127,7 +127,3 @@ def _loadings(variates: Pair, columns: Pair, kind: Kind) -> Pair:
     (u, v), (X, Y) = variates if kind == "own" else variates[::-1], columns
     xp = array_namespace(X)
     return xp.clip(X.T @ u, -1.0, 1.0), xp.clip(Y.T @ v, -1.0, 1.0)
-
-
-def _numpy(values: Array) -> NDArray:
-    return values if is_numpy_array(values) else np.asarray(values.cpu() if hasattr(values, "cpu") else values)

@@ -29,6 +29,7 @@ from scipy.stats import false_discovery_control
 
 from neurocca.inference.checks import check_rows, check_separable, n_dimensions, warn_of_scheme
 from neurocca.inference.loading_null import Kind, NullLoadings, observed_loadings, unit_columns
+from neurocca.inference.options import is_number, is_whole, shown
 from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
 from neurocca.inference.result import max_statistic_pvalues
 from neurocca.inference.schemes import Plan, Scheme, plan_permutations, run_lengths
@@ -152,6 +153,8 @@ def loading_test(
         When runs are too short for the scheme, views do not fit each other or hold values that are not finite, there
         are fewer components than asked for, or so many columns are left unregularised that every null correlation
         would be 1.
+    TypeError
+        When the estimator has no ``whitened(X, y)``.
 
     Warns
     -----
@@ -171,6 +174,8 @@ def loading_test(
     """
     if kind not in get_args(Kind):
         raise ValueError(f"kind={kind!r} is none of {', '.join(get_args(Kind))}.")
+    if not hasattr(estimator, "whitened"):
+        raise TypeError(f"{type(estimator).__name__} has no whitened(X, y); held_out_test takes any estimator.")
     views = check_rows(X, y)
     # as it came: a data frame's names may say which columns belong to which space
     U, V = estimator.whitened(X, y)
@@ -221,8 +226,8 @@ def _corrected(loads: NDArray, null: NDArray) -> NDArray[np.floating]:
 
 
 def _threshold(null: NDArray, alpha: float) -> float:
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha={alpha} must be between 0 and 1.")
+    if not (is_number(alpha) and 0 < alpha < 1):
+        raise ValueError(f"alpha={shown(alpha)} must be between 0 and 1.")
     # p = (1 + m) / (1 + B) with m permutations at or above
     m = int(np.floor(alpha * (1 + len(null)) + 1e-9)) - 1
     return float(np.sort(null.max(axis=1))[::-1][m]) if m >= 0 else float("inf")
@@ -232,8 +237,9 @@ def _n_components(n_components: int | None, estimator: Any, U: Array, V: Array) 
     limit = min(U.shape[1], V.shape[1])
     k = getattr(estimator, "n_components", None) if n_components is None else n_components
     k = limit if k is None else k
-    if not 1 <= k <= limit:
+    if not is_whole(k) or not 1 <= k <= limit:
         raise ValueError(
-            f"n_components={k} must be between 1 and {limit}: the views have {U.shape[1]} and {V.shape[1]} dimensions."
+            f"n_components={shown(k)} must be a whole number between 1 and {limit}: the views have {U.shape[1]} and "
+            f"{V.shape[1]} dimensions."
         )
     return int(k)

@@ -38,7 +38,8 @@ class Nuisance:
     both : array or list of arrays, optional
         Removed from both views: partial CCA.
     x, y : array or list of arrays, optional
-        Removed from one view only: part CCA with one of them, bipartial CCA with both.
+        Removed from one view only: part CCA with one of them, bipartial CCA with both. For bipartial CCA y is taken
+        not to depend on what is removed from X only.
     method : {"huh_jhun", "theil"}
         Which basis of the residual space becomes the rows. Theil's keeps the rows as close as can be to those of the
         samples that are kept, Huh and Jhun's is any.
@@ -57,6 +58,11 @@ class Nuisance:
     def of(cls, nuisance: "Nuisance | Variables") -> "Nuisance":
         """The same, from what `permutation_test` takes."""
         return nuisance if isinstance(nuisance, Nuisance) else cls(both=nuisance)
+
+    @property
+    def only_x(self) -> bool:
+        """Whether X alone has nuisance variables."""
+        return self.x is not None and self.both is None and self.y is None
 
     def designs(self, lengths: Lengths) -> tuple[NDArray, NDArray]:
         """Nuisance variables of X and of y with the runs' means, shapes (n, R_x) and (n, R_y)."""
@@ -113,11 +119,6 @@ class ResidualSpace:
             kept = np.sort(pivoted[rank:])
         return cls(basis, reflectors, tau, kept)
 
-    @property
-    def n_rows(self) -> int:
-        """Degrees of freedom that are left."""
-        return len(self.basis) - self.basis.shape[1]
-
     def residuals(self, view: NDArray, name: str) -> NDArray:
         """The view without the nuisance variables, shape (n, m).
 
@@ -138,7 +139,8 @@ class ResidualSpace:
         return left
 
     def rows(self, residuals: NDArray) -> NDArray:
-        """Exchangeable rows, shape (n - r, m), of residuals: Q'residuals with Q'Q = I and QQ' = I - basis basis'."""
+        """Exchangeable rows, shape (n - r, m): Q'residuals with Q'Q = I and QQ' = I - basis basis'."""
+        residuals = residuals - self.basis @ (self.basis.T @ residuals)  # which those of the other view need not be
         if self.kept is None:
             return _times_q(self.reflectors, self.tau, residuals, transposed=True)[self.basis.shape[1] :]
         # Q = R S (S'RS)^(-1/2) for the selection S of kept rows, and S'RS = I - B B' is the identity but for rank r

@@ -15,6 +15,8 @@ from joblib import hash as content_hash
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from neurocca.inference.options import is_whole
+
 CHUNK_SECONDS = 2.0
 """What one task of a worker takes about: long beside the cost of handing it over, short beside a coffee."""
 SAVING_SHARE = 0.05
@@ -78,10 +80,11 @@ def over_permutations(
     Raises
     ------
     TypeError, ValueError
-        When ``n_jobs`` is no number of jobs, there are no permutations, or the statistic gives another number of rows
-        than it was asked for.
+        When ``n_jobs`` is no number of jobs, ``progress`` or ``checkpoint`` is not what it should be, there are no
+        permutations, or the statistic gives another number of rows than it was asked for.
     """
-    _check_jobs(n_jobs)
+    check_jobs(n_jobs)
+    _check_company(progress, checkpoint)
     if n < 1:
         raise ValueError(f"there are no permutations to compute: n={n}.")
     keeper = _Keeper(checkpoint, _digest((key, n)) if checkpoint is not None else "")
@@ -247,11 +250,23 @@ def _plain(key: Any) -> Any:
     return key
 
 
-def _check_jobs(n_jobs: int) -> None:
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer):
+def check_jobs(n_jobs: int) -> None:
+    """Refuse what is no number of jobs."""
+    if not is_whole(n_jobs):
         raise TypeError(f"n_jobs={n_jobs!r} must be a whole number, not a {type(n_jobs).__name__}.")
     if n_jobs == 0:
         raise ValueError("n_jobs=0: there must be at least one job; -1 is one per core.")
+
+
+def _check_company(progress: Progress, checkpoint: CheckpointLike | None) -> None:
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        raise TypeError(
+            f"progress={progress!r} must be a callable that takes a number of permutations, True for a bar, or None."
+        )
+    if checkpoint is not None and not (hasattr(checkpoint, "load") and hasattr(checkpoint, "save")):
+        raise TypeError(
+            f"checkpoint={checkpoint!r} has no load and save: give Checkpoint(path) of neurocca.io.checkpoint."
+        )
 
 
 @contextmanager

@@ -89,6 +89,8 @@ def permutation_test(
     ValueError
         When runs are too short for the scheme, views do not fit each other or hold values that are not finite, or so
         many columns are left unregularised that every null correlation would be 1.
+    TypeError
+        When the estimator has no ``whitened``, or an argument is of a wrong type.
 
     Warns
     -----
@@ -108,20 +110,22 @@ def permutation_test(
     >>> X, Y = Z + rng.standard_normal((200, 3)), Z + rng.standard_normal((200, 4))
     >>> test = permutation_test(LinearCCA(2), X, Y, runs=np.repeat([1, 2], 100), n_permutations=99)
     >>> test.pvalues_stepdown
-    array([0.01, 0.92])
+    array([0.01, 0.81])
     """
     bases = whitened_bases(estimator, X, y, runs=runs, scheme=scheme, nuisance=nuisance)
     # rearranging the one view or the other is the same to the statistics; the narrower one moves less memory
     narrow, wide = sorted((bases.U, bases.V), key=lambda basis: basis.shape[1])
     check_separable(narrow, wide, bases.n_free)
-    k = _n_components(n_components or getattr(estimator, "n_components", None), narrow, wide)
+    wanted = getattr(estimator, "n_components", None) if n_components is None else n_components
+    k = _n_components(wanted, narrow, wide)
     plan = plan_permutations(bases.scheme, bases.lengths, n_permutations, t_r=t_r, rng=rng)
     warn_of_scheme(plan, bases.views, n_dimensions(narrow) + n_dimensions(wide), k)
     step = StepDown.of(narrow, wide, k, statistic)
     products: RowProducts | ShiftProducts = RowProducts(narrow, wide, step, plan)
     if isinstance(plan.scheme, CircularShift):
         shifts = ShiftProducts(narrow, wide, step, plan, max_memory)
-        products = shifts if shifts.fits or len(plan) >= TILES_PAY else products
+        # where not even a tile fits, or few shifts are asked for, a product for each of them is the better way
+        products = shifts if shifts.fits or (shifts.is_affordable and len(plan) >= TILES_PAY) else products
     found = over_permutations(
         products, len(plan), quantum=products.batch, n_jobs=n_jobs, progress=progress, checkpoint=checkpoint,
         key=(narrow, wide, k, statistic, plan),
@@ -131,12 +135,14 @@ def permutation_test(
 
 def _n_components(wanted: int | None, narrow: Array, wide: Array) -> int:
     limit = narrow.shape[1]
-    if wanted is not None and not 1 <= wanted <= limit:
+    if wanted is None:
+        return limit
+    if isinstance(wanted, bool) or not isinstance(wanted, int | np.integer) or not 1 <= wanted <= limit:
         raise ValueError(
-            f"n_components={wanted} must be between 1 and {limit}: the views have {limit} and {wide.shape[1]} "
-            "dimensions."
+            f"n_components={wanted!r} must be a whole number between 1 and {limit}: the views have {limit} and "
+            f"{wide.shape[1]} dimensions."
         )
-    return wanted or limit
+    return int(wanted)
 
 
 def _observed(narrow: Array, wide: Array, step: StepDown) -> NDArray:
@@ -147,13 +153,14 @@ def _observed(narrow: Array, wide: Array, step: StepDown) -> NDArray:
 
 def _result(step: StepDown, plan: Plan, scheme: str, observed: NDArray, found: NDArray) -> PermutationResult:
     r = to_numpy(step.correlations)
-    each = permutation_pvalues(observed, found[:, 1:])
+    eps = float(np.finfo(r.dtype).eps)
+    each = permutation_pvalues(observed, found[:, 1:], eps)
     return PermutationResult(
         correlations=r,
         observed=observed,
         null=found[:, 1:],
         largest=found[:, 0],
-        pvalues=max_statistic_pvalues(r, found[:, 0]),
+        pvalues=max_statistic_pvalues(r, found[:, 0], eps),
         pvalues_uncorrected=each,
         pvalues_stepdown=np.maximum.accumulate(each),
         statistic=step.statistic,

@@ -77,11 +77,11 @@ class Prewhiten:
                 f"means, are too short for an autoregressive model of order {highest}: {max(left, 0)} "
                 "degrees of freedom are left."
             )
+        Y = Y[:, _varying(Y, lengths)]
+        if not Y.shape[1]:
+            raise ValueError("y: every column is constant in every run.")
         Y = Y[:, :: -(-Y.shape[1] // MAX_COLUMNS)]
-        spread = Y.std(axis=0)
-        if not spread.any():
-            raise ValueError("y: every column is constant.")
-        products = _LaggedProducts.of(Y[:, spread > 0] / spread[spread > 0], Z, lengths, highest)
+        products = _LaggedProducts.of(Y / Y.std(axis=0), Z, lengths, highest)
         if self.order is not None:
             return _fit_order(products, self.order, np.ones(1))[0]
         chosen, best, a = np.ones(1), np.inf, np.ones(1)
@@ -94,9 +94,10 @@ class Prewhiten:
 
     def columns(self, Y: NDArray, Z: NDArray, lengths: Lengths, common: NDArray) -> list[NDArray]:
         """A filter for every column of y, of the order of the common one."""
-        order = len(common) - 1
+        order, varying = len(common) - 1, _varying(Y, lengths)
         products = _LaggedProducts.of(Y, Z, lengths, order)
-        return [_fit_order(products.column(j), order, common)[0] for j in range(Y.shape[1])]
+        fits = (_fit_order(products.column(j), order, common)[0] for j in range(Y.shape[1]) if varying[j])
+        return [next(fits) if one else common for one in varying]
 
 
 def filtered(view: NDArray, a: NDArray, lengths: Lengths) -> NDArray:
@@ -135,12 +136,14 @@ class _LaggedProducts:
 
     @classmethod
     def of(cls, Y: NDArray, Z: NDArray, lengths: Lengths, order: int) -> "_LaggedProducts":
-        if Z.shape[1]:
-            U, s, _ = np.linalg.svd(_centred(Z, lengths), full_matrices=False)
-            Z = U[:, s > max(Z.shape) * np.finfo(float).eps * max(s[0], 1e-300)]  # well conditioned, of full rank
         kept = tuple(n - order for n in lengths)
         # a filter leaves constants constant
-        Ys, Zs = ([_centred(lag, kept) for lag in _lagged(view, lengths, order)] for view in (Y, Z))
+        Ys, Zs = (np.stack([_centred(lag, kept) for lag in _lagged(view, lengths, order)]) for view in (Y, Z))
+        if Z.shape[1]:
+            # well conditioned, and of full rank on the rows that are left: what was in lost ones only is gone
+            U, s, Vt = np.linalg.svd(Zs[0], full_matrices=False)
+            keep = s > 1e-10 * max(s[0], np.finfo(float).tiny)
+            Zs = Zs @ (Vt[keep].T / s[keep])
         zz = np.stack([[z.T @ other for other in Zs] for z in Zs])
         zy = np.stack([[z.T @ y for y in Ys] for z in Zs])
         yy = np.stack([[np.sum(y * other, axis=0) for other in Ys] for y in Ys])
@@ -180,6 +183,11 @@ def _fit_order(products: _LaggedProducts, order: int, start: NDArray) -> tuple[N
         if R:
             M += q * np.einsum("ilrs,sr->il", zz, cho_solve((L, True), np.eye(R)))
         M += q * (independent / (1 + independent)).sum() / (gain**2 * (2 - gain))
+        if not np.isfinite(M).all() or np.linalg.cond(M[1:, 1:]) > 1e12:
+            raise ValueError(
+                "y: an autoregressive model predicts it exactly, as it does a trend: there are no errors to permute. "
+                "Remove drift, or name it among the nuisance variables."
+            )
         a = np.r_[1.0, -np.linalg.solve(M[1:, 1:], M[1:, 0])]
     return a, deviance
 
@@ -197,6 +205,12 @@ def _lagged(view: NDArray, lengths: Lengths, order: int) -> NDArray:
         for start, n in starts(lengths)
     ]
     return np.concatenate(parts, axis=1)
+
+
+def _varying(Y: NDArray, lengths: Lengths) -> NDArray[np.bool_]:
+    """Columns that vary inside runs by more than rounding."""
+    spread = np.linalg.norm(_centred(Y, lengths), axis=0)
+    return spread > len(Y) * np.finfo(float).eps * np.abs(Y).max(axis=0)
 
 
 def _centred(view: NDArray, lengths: Lengths) -> NDArray:

@@ -87,6 +87,7 @@ class ShiftProducts:
     plan: Plan
     max_memory: int
     batch: int = field(init=False)
+    is_affordable: bool = field(init=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.plan.scheme, CircularShift):
@@ -98,7 +99,9 @@ class ShiftProducts:
         self.batch = self._inner = max(1, BATCH_BYTES // per_permutation)
         # the table, and the Fourier coefficients of the column at twice its length
         bytes_per_column = size * (p + 2) * self.U.shape[0]
-        self._tile = max(1, self.max_memory // 2 // (bytes_per_column * BLOCK)) * BLOCK
+        affordable = self.max_memory // 2 // bytes_per_column
+        self.is_affordable = affordable >= min(BLOCK, self.V.shape[1])
+        self._tile = self.V.shape[1] if affordable >= self.V.shape[1] else max(1, affordable // BLOCK) * BLOCK
         if self.fits:
             self._table = self._table_of(self.V)
         else:  # tiles are made for many batches at once

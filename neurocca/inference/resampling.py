@@ -13,12 +13,12 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy_array
 from numpy.random import Generator
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
+from neurocca.inference.fits import plain, winner
 from neurocca.inference.loading_null import Kind, unit_columns
 from neurocca.inference.schemes import Lengths
 
@@ -75,8 +75,6 @@ class MovingBlocks:
     @classmethod
     def of(cls, lengths: Lengths, block: float, t_r: float) -> "MovingBlocks":
         """Blocks of that many seconds."""
-        if not (block > 0 and 0 < t_r < np.inf):
-            raise ValueError(f"block={block} and t_r={t_r} must be seconds, above 0.")
         size = max(1, round(block / t_r))
         if size >= min(lengths):
             raise ValueError(
@@ -108,21 +106,12 @@ class Fit:
         groups = {} if labels is None else {"groups": labels}
         takes_groups = "cv" in model.get_params() or has_fit_parameter(model, "groups")
         model.fit(X, y, **(groups if takes_groups else {}))
-        # a search hands its own transform one view only
-        model = getattr(model, "best_estimator_", model)
+        model = winner(model)
         takes_groups = "groups" in inspect.signature(model.transform).parameters
         U, V = (unit_columns(_floats(w)) for w in model.transform(X, y, **(groups if takes_groups else {})))
         x_variates, y_variates = (U, V) if kind == "own" else (V, U)
         x, y = (unit_columns(_floats(c)).T @ w for c, w in ((X, x_variates), (y, y_variates)))
         return cls((U, V), (np.clip(x, -1.0, 1.0), np.clip(y, -1.0, 1.0)))
-
-
-def take_rows(view: Any, rows: NDArray) -> Any:
-    """These rows of an array or a data frame."""
-    if hasattr(view, "iloc"):
-        return view.iloc[rows]
-    xp = array_namespace(view)
-    return xp.take(view, xp.asarray(rows, device=device(view)), axis=0)
 
 
 def _bounds(lengths: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -136,5 +125,5 @@ def _are(n: int) -> str:
 
 
 def _floats(view: Any) -> NDArray[np.floating]:
-    array = np.asarray(view.cpu() if is_array_api_obj(view) and not is_numpy_array(view) else view)
+    array = plain(view)
     return array if array.dtype.kind == "f" else array.astype(float)

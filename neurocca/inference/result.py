@@ -67,13 +67,15 @@ class PermutationResult:
         )
 
 
-def permutation_pvalues(observed: NDArray, null: NDArray) -> NDArray:
+def permutation_pvalues(observed: NDArray, null: NDArray, eps: float = 0.0) -> NDArray:
     """(1 + #{null ≥ observed}) / (1 + B): the observed arrangement counts as one.
 
     Parameters
     ----------
     observed : array, shape (k,)
     null : array, shape (B, k)
+    eps : float
+        Precision of what they were computed from, where it is not their own.
 
     Returns
     -------
@@ -85,18 +87,20 @@ def permutation_pvalues(observed: NDArray, null: NDArray) -> NDArray:
     Molecular Biology 9:39, doi:10.2202/1544-6115.1585.
     """
     # the same arrangement computed along another path may differ in the last digits and must count as a tie
-    tolerance = max(1e-12, 64 * float(np.finfo(observed.dtype).eps))
+    tolerance = max(1e-12, 64 * max(eps, float(np.finfo(observed.dtype).eps)))
     reached = null >= observed - tolerance * np.maximum(1, np.abs(observed))
     return (1 + reached.sum(axis=0)) / (1 + len(null))
 
 
-def max_statistic_pvalues(observed: NDArray, null: NDArray) -> NDArray:
+def max_statistic_pvalues(observed: NDArray, null: NDArray, eps: float = 0.0) -> NDArray:
     """p-values corrected over columns by the maximum statistic.
 
     Parameters
     ----------
     observed : array, shape (k,)
     null : array, shape (B, k), or (B,) for maxima
+    eps : float
+        As in `permutation_pvalues`.
 
     Returns
     -------
@@ -104,4 +108,4 @@ def max_statistic_pvalues(observed: NDArray, null: NDArray) -> NDArray:
         (1 + #{max null ≥ observed}) / (1 + B).
     """
     largest = null.max(axis=1) if null.ndim == 2 else null
-    return permutation_pvalues(observed, np.broadcast_to(largest[:, None], (len(largest), len(observed))))
+    return permutation_pvalues(observed, np.broadcast_to(largest[:, None], (len(largest), len(observed))), eps)

@@ -20,6 +20,7 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 
 from neurocca.design import run_bounds
+from neurocca.inference.options import is_number, shown, whole_number
 
 Array = Any
 Lengths = tuple[int, ...]
@@ -81,8 +82,8 @@ class CircularShift(Scheme):
     name: ClassVar[str] = "circular_shift"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_shift < math.inf:
-            raise ValueError(f"min_shift={self.min_shift} must be seconds, at least 0.")
+        if not (is_number(self.min_shift) and 0 <= self.min_shift < math.inf):
+            raise ValueError(f"min_shift={shown(self.min_shift)} must be seconds, at least 0.")
 
     def guard(self, t_r: float) -> int:
         """Shortest shift in samples, at least one."""
@@ -191,8 +192,8 @@ class BlockPermute(Scheme):
     name: ClassVar[str] = "block_permute"
 
     def __post_init__(self) -> None:
-        if not 0 < self.length < math.inf:
-            raise ValueError(f"length={self.length} of a block must be seconds, above 0.")
+        if not (is_number(self.length) and 0 < self.length < math.inf):
+            raise ValueError(f"length={shown(self.length)} of a block must be seconds, above 0.")
 
     def _borders(self, n: int, t_r: float) -> list[NDArray]:
         size = max(1, round(self.length / t_r))
@@ -351,10 +352,8 @@ def plan_permutations(
     TypeError
         When ``rng`` is none of the above: None would give other results every time.
     """
-    if isinstance(n_permutations, bool) or not isinstance(n_permutations, int | np.integer) or n_permutations < 1:
-        raise ValueError(f"n_permutations={n_permutations!r} must be a whole number, at least 1.")
-    if not 0 < t_r < math.inf:
-        raise ValueError(f"t_r={t_r!r} must be seconds per sample, above 0.")
+    n_permutations = whole_number(n_permutations, "n_permutations")
+    check_t_r(t_r)
     found, sizes = as_scheme(scheme), tuple(int(n) for n in lengths)
     seed = seed_sequence(rng)
     available = found.n_arrangements(sizes, t_r)
@@ -362,15 +361,21 @@ def plan_permutations(
         raise ValueError(f"{found.name}: runs of {_shown(sizes)} samples have one arrangement only.")
     if available <= n_permutations:
         return Plan(found, sizes, t_r, int(available), None, tuple(found.everything(sizes, t_r)))
-    return Plan(found, sizes, t_r, int(n_permutations), seed)
+    return Plan(found, sizes, t_r, n_permutations, seed)
+
+
+def check_t_r(t_r: float) -> None:
+    """Refuse what is no time between samples."""
+    if not (is_number(t_r) and 0 < t_r < math.inf):
+        raise ValueError(f"t_r={shown(t_r)} must be seconds per sample, above 0.")
 
 
 def as_scheme(scheme: str | Scheme) -> Scheme:
     """The scheme of that name, with its defaults."""
     if isinstance(scheme, Scheme):
         return scheme
-    if scheme not in SCHEMES:
-        raise ValueError(f"scheme={scheme!r} is none of {', '.join(SCHEMES)}.")
+    if not isinstance(scheme, str) or scheme not in SCHEMES:
+        raise ValueError(f"scheme={scheme!r} is none of {', '.join(SCHEMES)} and prewhiten (in-sample test only).")
     return SCHEMES[scheme]()
 
 
@@ -389,7 +394,31 @@ def seed_sequence(rng: int | Generator | SeedSequence) -> SeedSequence:
 
 def run_lengths(runs: Any, n: int) -> Lengths:
     """Samples of each run; one run where no labels are given."""
-    return (n,) if runs is None else tuple(stop - start for start, stop in run_bounds(runs, n))
+    return (n,) if runs is None else tuple(stop - start for start, stop in labelled_bounds(runs, n))
+
+
+def labelled_bounds(runs: Any, n: int) -> list[tuple[int, int]]:
+    """First row and row after the last of each run.
+
+    Raises
+    ------
+    ValueError
+        When a label is missing or comes back, or there are not n of them.
+    """
+    labels = np.asarray(runs)
+    check_labels(labels, "runs")
+    return run_bounds(labels, n)
+
+
+def check_labels(labels: NDArray, name: str) -> None:
+    """Refuse labels that are NaN: each would be unlike any other, and a run or group by itself."""
+    if labels.dtype.kind not in "fO":
+        return
+    missing = np.flatnonzero([isinstance(label, float) and math.isnan(label) for label in labels.ravel().tolist()])
+    if len(missing):
+        raise ValueError(
+            f"{name} holds {len(missing)} labels that are NaN, the first in row {missing[0]}: every row needs one."
+        )
 
 
 def rotation_order(lengths: Sequence[int], lags: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

@@ -34,7 +34,7 @@ def test_rows_are_an_orthonormal_basis_of_what_is_left(method):
     Q = space.rows(residual_maker(Z)).T  # of the identity's residuals
     np.testing.assert_allclose(Q.T @ Q, np.eye(N - 5), atol=1e-10)
     np.testing.assert_allclose(Q @ Q.T, residual_maker(Z), atol=1e-10)
-    assert space.n_rows == N - 5
+    assert Q.shape == (N, N - 5)
 
 
 def test_theils_rows_follow_its_formula():
@@ -48,7 +48,7 @@ def test_theils_rows_follow_its_formula():
 def test_copies_and_constants_among_nuisance_variables_count_once():
     Z = design(related()[2])
     space = ResidualSpace.of(np.column_stack([Z, Z[:, 1:3], np.zeros(N)]))
-    assert space.n_rows == N - 5
+    assert len(space.rows(np.eye(N))) == N - 5
     np.testing.assert_allclose(space.residuals(np.eye(N)[:, :4], "X"), residual_maker(Z)[:, :4], atol=1e-10)
 
 
@@ -64,18 +64,21 @@ def test_partial_correlations_and_their_null(method):
     # by definition: residuals rotated, permuted, and whitened anew
     space = ResidualSpace.of(design(Z), method)
     x, y = space.rows(R @ X), space.rows(R @ Y)
-    plan = plan_permutations(RowShuffle(), (space.n_rows,), 15, rng=3)
+    plan = plan_permutations(RowShuffle(), (N - 5,), 15, rng=3)
     for i in range(15):
         T = np.linalg.qr(x[plan[i]])[0].T @ np.linalg.qr(y)[0]
         np.testing.assert_allclose(test.largest[i], np.linalg.norm(T, 2), atol=1e-10)
 
 
+@pytest.mark.parametrize("method", ["huh_jhun", "theil"])
 @pytest.mark.parametrize("sides", [{"x": 0}, {"y": 0}, {"x": 0, "y": 1}], ids=["part, X", "part, y", "bipartial"])
-def test_part_and_bipartial_correlations(sides):
+def test_part_and_bipartial_correlations(sides, method):
     X, Y, Z = related()
     halves = (Z[:, :2], Z[:, 2:])
     given = {side: halves[half] for side, half in sides.items()}
-    test = permutation_test(LinearCCA(), X, Y, scheme="row_shuffle", n_permutations=9, nuisance=Nuisance(**given))
+    test = permutation_test(
+        LinearCCA(), X, Y, scheme="row_shuffle", n_permutations=9, nuisance=Nuisance(**given, method=method)
+    )
     R_x, R_y = (residual_maker(design(given.get(side, np.zeros((N, 0))))) for side in "xy")
     U, V = np.linalg.qr(R_x @ X)[0], np.linalg.qr(R_y @ Y)[0]
     np.testing.assert_allclose(test.correlations, np.linalg.svd(U.T @ V, compute_uv=False), atol=1e-10)
@@ -85,6 +88,8 @@ def test_nuisance_of_runs_has_effects_of_its_own_in_every_run():
     X, Y, Z = related()
     runs = np.repeat([1, 2], 30)
     per_run = [Z[:30, :2], Z[30:]]
+    left = [residual_maker(design(z)) @ Y[runs == run] for z, run in zip(per_run, (1, 2), strict=True)]
+    Y[30:] *= np.linalg.norm(left[0], axis=0) / np.linalg.norm(left[1], axis=0)  # errors of one size are left alone
     test = permutation_test(LinearCCA(), X, Y, runs=runs, scheme="row_shuffle", n_permutations=9, nuisance=per_run)
     residuals = []
     for view in (X, Y):
@@ -92,6 +97,37 @@ def test_nuisance_of_runs_has_effects_of_its_own_in_every_run():
         residuals.append(np.linalg.qr(np.concatenate(parts))[0])
     expected = np.linalg.svd(residuals[0].T @ residuals[1], compute_uv=False)
     np.testing.assert_allclose(test.correlations, expected, atol=1e-10)
+
+
+def test_what_leaves_one_view_only_does_not_come_back_with_the_other():
+    """Part CCA finds the same whichever view is called X, also where the other one owes much to the nuisance."""
+    found = []
+    for seed in range(25):
+        rng = np.random.default_rng([seed, 8])
+        Z = rng.standard_normal((N, 6))
+        A, B = rng.standard_normal((N, 3)), 2 * Z @ rng.standard_normal((6, 4)) + rng.standard_normal((N, 4))
+        B[:, 0] += 1.5 * A[:, 0]
+        A = A + Z @ rng.standard_normal((6, 3))
+        options = {"scheme": "row_shuffle", "n_permutations": 39, "rng": seed}
+        as_x = permutation_test(LinearCCA(1), A, B, nuisance=Nuisance(x=Z), **options).pvalues[0]
+        as_y = permutation_test(LinearCCA(1), B, A, nuisance=Nuisance(y=Z), **options).pvalues[0]
+        found.append((as_x <= 0.05, as_y <= 0.05))
+    assert abs(np.subtract(*np.mean(found, axis=0))) <= 0.2
+    assert np.mean(found) > 0.3
+
+
+def test_runs_of_different_scale_may_still_exchange_rows():
+    n, runs, rejected = 120, np.repeat([1, 2, 3], 40), 0
+    for seed in range(n):
+        rng = np.random.default_rng([seed, 9])
+        scale = np.repeat([1, 1, 4], 40)[:, None]
+        X, Y = rng.standard_normal((120, 3)) * scale, rng.standard_normal((120, 5)) * scale
+        test = permutation_test(
+            LinearCCA(1), X, Y, runs=runs, scheme="row_shuffle", n_permutations=39, rng=seed,
+            nuisance=rng.standard_normal((120, 4)),
+        )  # fmt: skip
+        rejected += test.pvalues[0] <= 0.05
+    assert rejected / n <= binom.ppf(0.999, n, 0.05) / n
 
 
 def rates(n: int, r: int) -> dict[str, float]:

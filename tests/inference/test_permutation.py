@@ -258,7 +258,10 @@ def test_to_frame_has_a_row_per_component():
         (lambda X, Y: permutation_test(LinearCCA(1), X, Y, runs=RUNS, n_permutations=0), "n_permutations=0"),
         (lambda X, Y: permutation_test(LinearCCA(1), X, Y, runs=RUNS, t_r=0.9), "run of 40 volumes .* at least 46"),
         (lambda X, Y: permutation_test(LinearCCA(1), X, Y, runs=RUNS[:50]), r"shape \(50,\), but there are 120"),
-        (lambda X, Y: permutation_test(LinearCCA(1), X, Y, n_components=5), "n_components=5 must be between 1 and 4"),
+        (
+            lambda X, Y: permutation_test(LinearCCA(1), X, Y, n_components=5),
+            "n_components=5 must be a whole number between 1 and 4",
+        ),
         (lambda X, Y: permutation_test(LinearCCA(1), X, Y, statistic="pillai"), "'pillai' is none of wilks, "),
         (
             lambda X, Y: permutation_test(LinearCCA(1), np.where(X > 2, np.nan, X), Y),
@@ -286,6 +289,17 @@ def test_views_that_fill_the_space_are_fine_with_shrinkage():
         permutation_test(LinearCCA(2), X, Y, scheme=CircularShift(5), n_permutations=9)
     test = permutation_test(LinearCCA(2, shrinkage=0.5), X, Y, scheme=CircularShift(5), n_permutations=19)
     assert test.null.std() > 0
+
+
+def test_means_of_runs_are_taken_out():
+    X, Y = shared_views(9)
+    offsets = np.repeat(np.random.default_rng(0).standard_normal((3, 4)) * 50, LENGTHS, axis=0)
+    for scheme in (CircularShift(5), SignFlip()):
+        options = {"runs": RUNS, "scheme": scheme, "n_permutations": 9}
+        plain = permutation_test(LinearCCA(2), X, Y, **options)
+        moved = permutation_test(LinearCCA(2), X + offsets, Y + offsets[:, :1], **options)
+        np.testing.assert_allclose(moved.null, plain.null, atol=1e-9)
+        np.testing.assert_allclose(moved.correlations, plain.correlations, atol=1e-9)
 
 
 def test_an_estimator_needs_whitened_and_nothing_else():
