@@ -3,7 +3,7 @@
     python benchmarks/calibration.py [--only PART] [--simulations 1000] [--publish docs] [--realdata FOLDER]
 
 Simulated views except in the last part; every rejection at α = .05 is counted. The parts are `false_positives`,
-`stepdown`, `nuisance`, `nuisance_series`, `power` and `real`.
+`min_shift`, `stepdown`, `nuisance`, `nuisance_series`, `power` and `real`.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from tables import publish
 
-from neurocca import LinearCCA, permutation_test
+from neurocca import CircularShift, LinearCCA, permutation_test
 from neurocca.inference.checks import InferenceWarning
 from neurocca.inference.nuisance import Nuisance
 
@@ -70,10 +70,10 @@ def pvalues(X: NDArray, Y: NDArray, runs: NDArray, scheme: str, seed: int, nuisa
     return float(test.pvalues_stepdown[0]), float(test.pvalues[0])
 
 
-def rates(simulate: Callable[[int], dict[str, float]], n: int) -> dict[str, float]:
+def rates(simulate: Callable[[int], dict[str, float]], n: int, alpha: float = ALPHA) -> dict[str, float]:
     """Share of simulations in which each test rejects."""
     found = Parallel(n_jobs=JOBS, batch_size=20)(delayed(simulate)(seed) for seed in range(n))
-    return {name: float(np.mean([one[name] <= ALPHA for one in found])) for name in found[0]}
+    return {name: float(np.mean([one[name] <= alpha for one in found])) for name in found[0]}
 
 
 def one_null(
@@ -105,6 +105,26 @@ def false_positives(n: int) -> list[Row]:
 
 def noise_name(noise: float | str) -> str:
     return noise if isinstance(noise, str) else f"φ = {noise:g}"
+
+
+def one_guard(seed: int, noise: float) -> dict[str, float]:
+    """One run, all its shifts: p-values by the shortest shift that is allowed."""
+    rng = np.random.default_rng([seed, 6])
+    X, Y = (series(rng, noise, [300], 3) for _ in range(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InferenceWarning)
+        tests = {g: permutation_test(Bases(), X, Y, scheme=CircularShift(g), n_permutations=B**2) for g in (1, 10, 20)}
+    return {f"min_shift {g}": float(test.pvalues_stepdown[0]) for g, test in tests.items()}
+
+
+def min_shift(n: int) -> list[Row]:
+    rows = []
+    for noise in (0.5, 0.8, 0.9):
+        for alpha in (0.05, 0.01):
+            found = rates(partial(one_guard, noise=noise), n, alpha)
+            rows.append({"noise": noise_name(noise), "p at most": f"{alpha:g}"} | found)
+            print(rows[-1], flush=True)
+    return rows
 
 
 def one_stepdown(seed: int, scheme: str, shrinkage: float, lengths: list[int], noise: float, shared: int) -> dict:
@@ -168,9 +188,12 @@ def nuisance(n: int) -> list[Row]:
     return rows
 
 
-def one_nuisance_series(seed: int, R: int, noise: float | str, phi_z: float, lengths: list[int]) -> dict[str, float]:
+def one_nuisance_series(
+    seed: int, R: int, noise: float | str, phi_z: float, lengths: list[int], last_run: float = 1.0
+) -> dict[str, float]:
     rng = np.random.default_rng([seed, 4])
     X, Y, Z = (series(rng, kind, lengths, m) for kind, m in ((noise, 5), (noise, 10), (phi_z, R)))
+    X[-lengths[-1] :], Y[-lengths[-1] :] = last_run * X[-lengths[-1] :], last_run * Y[-lengths[-1] :]
     X, Y = X + Z @ rng.standard_normal((R, 5)) / 2, Y + Z @ rng.standard_normal((R, 10)) / 2
     left = np.column_stack([*(labels(lengths) == run for run in range(len(lengths))), Z])
     residuals = [view - left @ np.linalg.lstsq(left, view)[0] for view in (X, Y)]
@@ -198,6 +221,10 @@ def nuisance_series(n: int) -> list[Row]:
                 }
             )
             print(rows[-1], flush=True)
+    simulate = partial(one_nuisance_series, R=15, noise=0.8, phi_z=0.8, lengths=[150] * 4, last_run=3.0)
+    row: Row = {"views": "φ = 0.8, last run × 3", "nuisance": "15 with φ = 0.8", "runs × volumes": "4 × 150"}
+    rows.append(row | rates(simulate, n))
+    print(rows[-1], flush=True)
     return rows
 
 
@@ -230,6 +257,7 @@ def power(n: int) -> list[Row]:
 
 PARTS: dict[str, Callable[[int], list[Row]]] = {
     "false_positives": false_positives,
+    "min_shift": min_shift,
     "stepdown": stepdown,
     "nuisance": nuisance,
     "nuisance_series": nuisance_series,

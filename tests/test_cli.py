@@ -170,7 +170,7 @@ def test_wrong_configurations(parcel_dataset, capsys):
         (
             good + "min_shift = 95.0\n",
             64,
-            "run 1 has 90 volumes: shifts of inference.min_shift=48 volumes .* at least 96",
+            r"run 1 has 90 volumes: shifts of inference.min_shift=95 s \(48 volumes\) .* at least 96 volumes",
         ),
         (good.replace("t_r = 2.0", ""), 64, r"set align\.t_r"),
         (good.replace("[align]\n", "[align]\nhigh_pass = 7.0\n"), 64, "high_pass=7.0 s would take more than half"),

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurocca.inference.checks import check_rows
 from neurocca.inference.nuisance import Nuisance, ResidualSpace
-from neurocca.inference.prewhiten import Prewhiten, filtered
+from neurocca.inference.prewhiten import Prewhiten, filtered, varying
 from neurocca.inference.schemes import Lengths, RowShuffle, Scheme, as_scheme, run_lengths, starts
 
 Array = Any
@@ -114,7 +114,8 @@ def _without_nuisance(
         )
     if not all(map(is_numpy_array, views)):
         raise TypeError("removing nuisance variables and prewhitening take numpy arrays.")
-    X, Y = (view.astype(float) for view in views)
+    # columns that are constant but for rounding are to stay out of it: to the estimator a zero is a constant
+    X, Y = (np.where(varying(view, lengths), view, 0.0) for view in views)
     Z_x, Z_y = nuisance.designs(lengths)
     if isinstance(scheme, Prewhiten):
         a = scheme.fit(Y, Z_y[:, len(lengths) :], lengths)  # without the means, which come first

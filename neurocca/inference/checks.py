@@ -14,7 +14,7 @@ from neurocca.linalg import to_numpy
 Array = Any
 AUTOCORRELATED = 0.1
 """Lag-1 autocorrelation of both views above which samples do not count as independent."""
-FEW_EFFECTIVE = 30
+FEW_EFFECTIVE = 50
 """Independent samples that a run must be worth for shifts and random phases (``benchmarks/calibration.py``)."""
 PER_STEP = 20
 """Independent samples that every component takes that is taken out before another is tested."""
@@ -141,13 +141,14 @@ def warn_of_scheme(plan: Plan, views: Sequence[Array], dimensions: float | None 
             )
     elif dimensions is not None and plan.scheme.name in ("circular_shift", "phase_randomize", "block_permute"):
         effective = effective_samples(first, second, n)
-        per_run, needed = effective / len(plan.lengths), max(dimensions, PER_STEP * (n_steps - 1))
-        if per_run < FEW_EFFECTIVE or effective < needed:
+        per_run, steps = effective / len(plan.lengths), PER_STEP * (n_steps - 1)
+        needed = max(FEW_EFFECTIVE, dimensions)
+        if per_run < needed or effective < steps:
             _warn(
                 f"{n} samples in {len(plan.lengths)} runs are worth {effective:.0f} independent ones, {per_run:.0f} "
                 f"per run; the views have {dimensions:.0f} dimensions, of which {n_steps} are tested one by one: "
-                f"with fewer than {FEW_EFFECTIVE} per run or {needed:.0f} in all, {plan.scheme.name} rejects too often "
-                '(docs/inference.md has the rates). Use "prewhiten", or fewer principal axes or components.'
+                f"with fewer than {needed:.0f} per run or {steps} in all, {plan.scheme.name} rejects too often "
+                "(docs/inference.md has the rates). Trust held_out_test, or use fewer principal axes or components."
             )
 
 

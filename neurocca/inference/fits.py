@@ -28,8 +28,10 @@ def with_names(rows: Array, view: Any) -> Any:
     return type(view)(rows, columns=view.columns) if hasattr(view, "iloc") and view.ndim == 2 else rows
 
 
-def plain(view: Array) -> NDArray:
-    """A view of any array library as numpy's, without what a tensor notes for gradients."""
+def plain(view: Any) -> NDArray:
+    """A view of any library as numpy's array, without what a tensor notes for gradients."""
+    if hasattr(view, "iloc"):  # a column may be called detach, or cpu
+        return np.asarray(view)
     return to_numpy(view.detach() if hasattr(view, "detach") else view)
 
 

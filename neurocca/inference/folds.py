@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import LeaveOneGroupOut, check_cv
 
+from neurocca.inference.schemes import check_labels
+
 Bounds = list[tuple[int, int]]
 Splitter = Any
 """A scikit-learn splitter, a number of folds, or an iterable of pairs of index arrays."""
@@ -53,24 +55,23 @@ def split_folds(
     Raises
     ------
     ValueError
-        When there is one group only to leave out, samples are both fitted and left out, or a fold has fewer than 2
-        samples to fit or 3 to correlate.
+        When there is one group only to leave out, a label is missing, rows are none of the n, samples are both fitted
+        and left out, or a fold has fewer than 2 samples to fit or 3 to correlate.
     """
     n = len(X)
     if groups.shape != (n,):
         raise ValueError(f"groups has shape {groups.shape}, but there are {n} rows: one label per row is needed.")
-    if not 0 <= gap < np.inf:
-        raise ValueError(f"gap={gap} must be a time, at least 0.")
+    check_labels(groups, "groups")
     if cv is None and len(set(groups.tolist())) < 2:
         raise ValueError(
             "leaving a run or group out takes at least two of them, and there is one: give a splitter as cv to leave "
             "out parts of it."
         )
-    splitter, rows = LeaveOneGroupOut() if cv is None else check_cv(cv), np.arange(n)
+    splitter = LeaveOneGroupOut() if cv is None else check_cv(cv)
     folds = []
-    for number, (train, test) in enumerate(splitter.split(X, y, groups), start=1):
-        fold = Fold(rows[train], rows[test], _label(rows[test], groups, number))
-        folds.append(_purged(fold, bounds, gap))
+    for number, split in enumerate(splitter.split(X, y, groups), start=1):
+        train, test = (_row_numbers(rows, n, number) for rows in split)
+        folds.append(_purged(Fold(train, test, _label(test, groups, number)), bounds, gap))
     if not folds:
         raise ValueError("cv gives no folds: at least one is needed.")
     return folds
@@ -98,9 +99,23 @@ def groups_may_be_ignored() -> Iterator[None]:
         yield
 
 
+def _row_numbers(rows: Any, n: int, number: int) -> NDArray[np.intp]:
+    found = np.asarray(rows)
+    if found.dtype.kind == "b" and found.shape == (n,):
+        return np.flatnonzero(found)
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+        raise ValueError(
+            f"fold {number} of cv gives {found.dtype} of shape {found.shape}: row numbers in one dimension are needed."
+        )
+    wrong = found[(found < 0) | (found >= n)]
+    if wrong.size:
+        raise ValueError(f"fold {number} of cv gives row {wrong[0]}, and there are the rows 0 to {n - 1}.")
+    return found.astype(np.intp)
+
+
 def _label(test: NDArray, groups: NDArray, number: int) -> Hashable:
     left = list(dict.fromkeys(groups[test].tolist()))
-    if sum(label in left for label in groups.tolist()) != len(test):
+    if not left or sum(label in left for label in groups.tolist()) != len(test):
         return number
     return left[0] if len(left) == 1 else ", ".join(map(str, left))
 

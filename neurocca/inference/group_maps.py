@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from neurocca.inference.checks import InferenceWarning
-from neurocca.inference.options import is_whole, whole_number
+from neurocca.inference.options import whole_number
 from neurocca.inference.parallel import check_jobs
 from neurocca.inference.schemes import seed_sequence
 
@@ -175,19 +175,15 @@ def _check_masker(masker: Any, is_needed: bool) -> None:
             raise ValueError("TFCE and clusters need a fitted masker, which says where voxels are.")
     elif not (hasattr(masker, "inverse_transform") and hasattr(masker, "mask_img_")):
         raise TypeError(
-            f"masker must be a fitted NiftiMasker, with inverse_transform and mask_img_, and this {_kind(masker)} "
-            "has no such two."
+            f"masker must be a fitted NiftiMasker, with inverse_transform and mask_img_, and this "
+            f"{type(masker).__name__} lacks one of them."
         )
 
 
-def _kind(value: Any) -> str:
-    return type(value).__name__
-
-
 def _seed(rng: int | Generator) -> int:
-    """nilearn's seed of 32 bits."""
+    """32 bits, as nilearn takes them."""
     root = seed_sequence(rng)
-    return int(rng) if is_whole(rng) and rng < 2**32 else int(root.generate_state(1)[0] >> 1)  # type: ignore
+    return int(rng) if isinstance(rng, int | np.integer) and rng < 2**32 else int(root.generate_state(1)[0] >> 1)
 
 
 def _smallest_p(n_subjects: int, two_sided: bool, n_permutations: int) -> float:

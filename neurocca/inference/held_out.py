@@ -10,14 +10,15 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import false_discovery_control
 
-from neurocca.design import run_bounds
 from neurocca.inference.checks import check_rows, warn_of_scheme
+from neurocca.inference.fits import fit_rows, plain, winner, with_names
 from neurocca.inference.folds import Bounds, Fold, Splitter, groups_may_be_ignored, split_folds, whole_runs
-from neurocca.inference.held_out_null import RefittedNull, WhitenedNull, fit_rows
+from neurocca.inference.held_out_null import RefittedNull, WhitenedNull
 from neurocca.inference.matching import matched_correlations
+from neurocca.inference.options import is_number, shown, whole_number
 from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
 from neurocca.inference.result import max_statistic_pvalues, permutation_pvalues
-from neurocca.inference.schemes import Plan, Scheme, plan_permutations
+from neurocca.inference.schemes import Plan, Scheme, labelled_bounds, plan_permutations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +135,8 @@ def held_out_test(
     estimator : scikit-learn estimator with ``fit(X, y)`` and ``transform(X, y)``
         Cloned for every fold. One that has ``whitening(X, y)`` is refitted through its whitened cross-covariance, at a
         small part of the cost, where folds are made of whole runs.
-    X, y : arrays, shapes (n, p) and (n, q)
+    X, y : arrays or data frames, shapes (n, p) and (n, q)
+        A frame reaches the estimator with the names of its columns.
     runs : array, shape (n,)
         Run label of each sample: rows are rearranged inside runs.
     t_r : float
@@ -167,7 +169,9 @@ def held_out_test(
     ------
     ValueError
         When views do not fit each other or hold values that are not finite, there is one run only to leave out, a fold
-        is too small, or the scheme is not one for this test or does not go with the runs.
+        is too small, the scheme is not one for this test or does not go with the runs, or a number is out of its range.
+    TypeError
+        When the estimator has no ``transform(X, y)``, or an argument is of a wrong type.
 
     Warns
     -----
@@ -185,27 +189,28 @@ def held_out_test(
     >>> held.correlations.shape, float(held.pvalues[0])
     ((3, 2), 0.01)
     """
-    X, y = map(np.asarray, check_rows(X, y))
-    bounds = run_bounds(runs, len(X))
+    _check_numbers(gap, max_memory)
+    x_rows, y_rows = map(plain, check_rows(X, y))
+    bounds = labelled_bounds(runs, len(x_rows))
     plan = plan_permutations(_allowed(scheme), [b - a for a, b in bounds], n_permutations, t_r=t_r, rng=rng)
-    warn_of_scheme(plan, (X, y))
+    warn_of_scheme(plan, (x_rows, y_rows))
     labels = np.asarray(runs if groups is None else groups)
     with nullcontext() if groups is not None else groups_may_be_ignored():
-        folds = split_folds(X, y, bounds, labels, cv=cv, gap=gap / t_r)
-    fitted = [fit_rows(estimator, X, y, labels, fold.train) for fold in folds]
-    reference = fit_rows(estimator, X, y, labels, np.arange(len(X)))
-    # a search hands its own transform one view only, and its winner is what is fitted again
-    winner, *models = (getattr(model, "best_estimator_", model) for model in (reference, *fitted))
-    matched = matched_correlations(models, winner, X, y, folds)
+        folds = split_folds(x_rows, y_rows, bounds, labels, cv=cv, gap=gap / t_r)
+    X, y = with_names(x_rows, X), with_names(y_rows, y)
+    # what a search has chosen is fitted again in the permutations
+    fitted, models = _fits(estimator, X, y, labels, [*(fold.train for fold in folds), np.arange(len(x_rows))])
+    *models, best = models
+    matched = matched_correlations(models, best, X, y, folds)
     k = matched.correlations.shape[1]
-    if _by_algebra([winner, *models], folds, bounds):
-        null: Any = WhitenedNull(models, winner, X, y, folds, bounds, k, plan, max_memory)
+    if _by_algebra([best, *models], folds, bounds):
+        null: Any = WhitenedNull(models, best, X, y, folds, bounds, k, plan, max_memory)
     else:
-        null = RefittedNull(models, winner, X, y, labels, folds, k, plan)
+        null = RefittedNull(models, best, X, y, labels, folds, k, plan)
     found = over_permutations(
         null, len(plan), quantum=null.batch, n_jobs=n_jobs, progress=progress, checkpoint=checkpoint,
         prefer="threads" if isinstance(null, WhitenedNull) else "processes",
-        key=None if checkpoint is None else _key([winner, *models], X, y, labels, folds, plan),
+        key=None if checkpoint is None else _key([best, *models], X, y, labels, folds, plan, null.way),
     )  # fmt: skip
     mean = matched.correlations.mean(axis=0)
     return HeldOutResult(
@@ -215,13 +220,28 @@ def held_out_test(
         pvalues=max_statistic_pvalues(mean, found),
         pvalues_uncorrected=permutation_pvalues(mean, found),
         fold_labels=[fold.label for fold in folds],
-        estimators=fitted,
-        estimator=reference,
+        estimators=fitted[:-1],
+        estimator=fitted[-1],
         order=matched.order,
         signs=matched.signs,
         scheme=plan.scheme.name,
         is_exhaustive=plan.is_exhaustive,
     )
+
+
+def _check_numbers(gap: float, max_memory: int) -> None:
+    if not (is_number(gap) and 0 <= gap < np.inf):
+        raise ValueError(f"gap={shown(gap)} must be seconds, at least 0.")
+    whole_number(max_memory, "max_memory")
+
+
+def _fits(estimator: Any, X: Any, y: Any, groups: NDArray, parts: list[NDArray]) -> tuple[list[Any], list[Any]]:
+    """Fits to some rows each, and what they have chosen where they are searches."""
+    fitted, chosen = [], []
+    for rows in parts:
+        fitted.append(fit_rows(estimator, X, y, groups, rows))
+        chosen.append(winner(fitted[-1]))
+    return fitted, chosen
 
 
 def _by_algebra(models: list[Any], folds: list[Fold], bounds: Bounds) -> bool:
@@ -232,14 +252,14 @@ def _by_algebra(models: list[Any], folds: list[Fold], bounds: Bounds) -> bool:
     )
 
 
-def _key(models: list[Any], X: NDArray, y: NDArray, groups: NDArray, folds: list[Fold], plan: Plan) -> tuple:
-    """What the null depends on, for a checkpoint."""
+def _key(models: list[Any], X: Any, y: Any, groups: NDArray, folds: list[Fold], plan: Plan, way: str) -> tuple:
+    """What the null depends on, for a checkpoint: also on the way, which decides on last digits."""
     chosen = [(type(model).__qualname__, model.get_params()) for model in models]
-    return "held-out", chosen, X, y, groups.tolist(), [(fold.train, fold.test) for fold in folds], plan
+    return "held-out", chosen, X, y, groups.tolist(), [(fold.train, fold.test) for fold in folds], plan, way
 
 
 def _allowed(scheme: str | Scheme) -> str | Scheme:
     name = getattr(scheme, "name", scheme)
-    if name in REFUSED:
+    if isinstance(name, str) and name in REFUSED:
         raise ValueError(f"{REFUSED[name]}: use permutation_test(…, scheme={name!r}) instead.")
     return scheme

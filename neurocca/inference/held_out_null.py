@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
-from sklearn.utils.validation import has_fit_parameter
 
-from neurocca.inference.folds import Bounds, Fold, groups_may_be_ignored, run_sizes, whole_runs
+from neurocca.inference.fits import fit_rows, take_rows, with_names
+from neurocca.inference.folds import Bounds, Fold, run_sizes, whole_runs
 from neurocca.inference.matching import match, matched_correlations
 from neurocca.inference.run_products import run_products
 from neurocca.inference.schemes import Plan
@@ -20,18 +19,6 @@ from neurocca.inference.whitened_folds import LeftOut, View, WhitenedFit
 
 BATCH_BYTES = 2**23
 """Cross-products of the permutations of a batch; fixed, so that a permutation always has the same neighbours."""
-
-
-def fit_rows(estimator: Any, X: NDArray, y: NDArray, groups: NDArray, rows: NDArray) -> Any:
-    """A clone of the estimator, fitted on some rows.
-
-    One that leaves groups out itself, to choose something or to know when to stop, gets the rows' groups.
-    """
-    model = clone(estimator)
-    if "cv" not in model.get_params() and not has_fit_parameter(model, "groups"):
-        return model.fit(X[rows], y[rows])
-    with groups_may_be_ignored():
-        return model.fit(X[rows], y[rows], groups=groups[rows])
 
 
 @dataclass(frozen=True)
@@ -42,7 +29,7 @@ class RefittedNull:
     ----------
     models : list of estimators, one per fold
     reference : estimator
-    X, y : arrays, shapes (n, p) and (n, q)
+    X, y : arrays or data frames, shapes (n, p) and (n, q)
     groups : array, shape (n,)
     folds : list of Fold
     n_components : int
@@ -51,20 +38,21 @@ class RefittedNull:
 
     models: list[Any]
     reference: Any
-    X: NDArray
-    y: NDArray
+    X: Any
+    y: Any
     groups: NDArray
     folds: list[Fold]
     n_components: int
     plan: Plan
     batch: int = 1
+    way: str = "refitted"
 
     def __call__(self, start: int, stop: int) -> NDArray:
         """Statistics of permutations from ``start`` to ``stop``: shape (stop - start, k)."""
         return np.stack([self._one(i) for i in range(start, stop)])
 
     def _one(self, i: int) -> NDArray:
-        X = self.plan.scheme.apply(self.X, self.plan[i], self.plan.lengths)
+        X = with_names(self.plan.scheme.apply(np.asarray(self.X), self.plan[i], self.plan.lengths), self.X)
         reference = fit_rows(self.reference, X, self.y, self.groups, np.arange(len(X)))
         models = (
             fit_rows(model, X, self.y, self.groups, fold.train)
@@ -83,7 +71,7 @@ class WhitenedNull:
     ----------
     models : list of fitted estimators, one per fold
     reference : fitted estimator
-    X, y : arrays, shapes (n, p) and (n, q)
+    X, y : arrays or data frames, shapes (n, p) and (n, q)
     folds : list of Fold
         Of whole runs.
     bounds : list of pairs of int
@@ -95,25 +83,29 @@ class WhitenedNull:
 
     models: list[Any]
     reference: Any
-    X: NDArray
-    y: NDArray
+    X: Any
+    y: Any
     folds: list[Fold]
     bounds: Bounds
     n_components: int
     plan: Plan
     max_memory: int
     batch: int = field(init=False)
+    way: str = field(init=False)
 
     def __post_init__(self) -> None:
-        x, y = View.of(self.X, self.bounds), View.of(self.y, self.bounds)
+        x, y = (View.of(np.asarray(view), self.bounds) for view in (self.X, self.y))
         lengths = run_sizes(self.bounds)
         rows = [np.arange(len(self.X)), *(fold.train for fold in self.folds)]
         self._fits = [
-            WhitenedFit.of(model.whitening(self.X[train], self.y[train]), x, y, self._runs(train), lengths)
+            WhitenedFit.of(
+                model.whitening(take_rows(self.X, train), take_rows(self.y, train)), x, y, self._runs(train), lengths
+            )
             for model, train in zip([self.reference, *self.models], rows, strict=True)
         ]
         self._left = [LeftOut.of(x, y, self._runs(fold.test), self.bounds) for fold in self.folds]
         self._cross = run_products(x.inside, y.inside, self.plan, self.max_memory)
+        self.way = type(self._cross).__name__  # which decides on last digits
         self.batch = max(1, BATCH_BYTES // (8 * len(lengths) * x.R.shape[0] * y.R.shape[0]))
         # models and data are not needed any more, and would travel to other processes
         del self.models, self.reference, self.X, self.y

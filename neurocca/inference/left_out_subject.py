@@ -9,6 +9,8 @@ from array_api_compat import array_namespace
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
+from neurocca.inference.checks import check_rows
+from neurocca.inference.fits import plain, with_names
 from neurocca.inference.held_out import HeldOutResult, held_out_test
 from neurocca.inference.parallel import CheckpointLike, Progress
 from neurocca.inference.schemes import Lengths, Scheme, as_scheme, run_lengths
@@ -46,9 +48,9 @@ def leave_one_subject_out_test(
     ----------
     estimator : scikit-learn estimator with ``fit(X, y)`` and ``transform(X, y)``
         As for `held_out_test`.
-    X : array, shape (n, p)
+    X : array or data frame, shape (n, p)
         Features of the film, the same for all subjects.
-    subjects : sequence of S arrays, each of shape (n, q)
+    subjects : sequence of S arrays or data frames, each of shape (n, q), or (n,) for one column
         Responses to that film; columns must mean the same in all subjects.
     runs : array, shape (n,), optional
         Run label of each sample; one run by default.
@@ -70,7 +72,8 @@ def leave_one_subject_out_test(
     Raises
     ------
     ValueError
-        With fewer than two subjects, or responses that differ in shape.
+        With fewer than two subjects, responses that differ in their columns or do not fit the film, or values that are
+        not finite; the message names the subject.
 
     Examples
     --------
@@ -83,14 +86,13 @@ def leave_one_subject_out_test(
     >>> test.correlations.shape, test.pvalues < 0.05
     ((4, 2), array([ True, False]))
     """
-    features, responses = np.asarray(X), [np.asarray(y) for y in subjects]
-    features = features[:, None] if features.ndim == 1 else features
-    _check(features, responses)
+    subjects = list(subjects)
+    features, responses = _checked(X, subjects)
     (n, S), lengths = (len(features), len(responses)), run_lengths(runs, len(features))
     return held_out_test(
         estimator,
-        np.tile(features, (S, 1)),
-        np.concatenate(responses),
+        with_names(np.tile(features, (S, 1)), X),
+        with_names(np.concatenate(responses), subjects[0]),
         runs=np.repeat(np.arange(S * len(lengths)), lengths * S),
         groups=np.repeat(np.arange(S), n),
         t_r=t_r,
@@ -103,17 +105,24 @@ def leave_one_subject_out_test(
     )
 
 
-def _check(features: NDArray, responses: list[NDArray]) -> None:
-    if len(responses) < 2:
-        raise ValueError(f"{len(responses)} subject(s): leaving one out takes at least two.")
+def _checked(X: Any, subjects: list[Any]) -> tuple[NDArray, list[NDArray]]:
+    """Features, and responses of every subject, as arrays of finite numbers."""
+    if len(subjects) < 2:
+        raise ValueError(f"{len(subjects)} subject(s): leaving one out takes at least two.")
+    pairs = [check_rows(X, y, ("X", f"subject {i}")) for i, y in enumerate(subjects)]
+    responses, names = [plain(y) for _, y in pairs], [list(getattr(y, "columns", ())) for y in subjects]
     for i, y in enumerate(responses):
-        if y.ndim != 2 or len(y) != len(features):
-            raise ValueError(f"subject {i}: responses have shape {y.shape}, and the film has {len(features)} samples.")
-        if y.shape[1] != responses[0].shape[1]:
+        if y.shape[1] != responses[0].shape[1] or (names[i] and names[0] and names[i] != names[0]):
             raise ValueError(
-                f"subject {i}: responses have {y.shape[1]} columns, and subject 0 has {responses[0].shape[1]}: columns "
-                "must mean the same in all subjects, such as parcels or voxels of one template."
+                f"subject {i}: responses have {_columns(y, names[i])}, and subject 0 has "
+                f"{_columns(responses[0], names[0])}: columns must mean the same in all subjects, such as parcels or "
+                "voxels of one template."
             )
+    return plain(pairs[0][0]), responses
+
+
+def _columns(y: NDArray, names: list[Any]) -> str:
+    return f"{y.shape[1]} columns" + (f" ({', '.join(map(str, names[:4]))}{', …' * (len(names) > 4)})" if names else "")
 
 
 @dataclass(frozen=True)

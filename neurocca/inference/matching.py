@@ -32,7 +32,7 @@ class Matched(NamedTuple):
     signs: NDArray[np.floating]
 
 
-def matched_correlations(models: Iterable[Any], reference: Any, X: NDArray, y: NDArray, folds: list[Fold]) -> Matched:
+def matched_correlations(models: Iterable[Any], reference: Any, X: Any, y: Any, folds: list[Fold]) -> Matched:
     """Correlate left-out variates of fitted models, component by component of the reference.
 
     Components are as many as all of the fits have.
@@ -41,7 +41,7 @@ def matched_correlations(models: Iterable[Any], reference: Any, X: NDArray, y: N
     ----------
     models : iterable of estimators with ``transform(X, y)``, fitted on the training rows of one fold each
     reference : estimator, fitted on all rows
-    X, y : arrays, shapes (n, p) and (n, q)
+    X, y : arrays or data frames, shapes (n, p) and (n, q)
     folds : list of Fold
     """
     U, V = (np.asarray(variates) for variates in reference.transform(X, y))

@@ -11,6 +11,7 @@ canonical correlation analysis and partial least squares with application to bra
 Communications Biology 7:217, doi:10.1038/s42003-024-05869-4.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 
+from neurocca.inference.options import is_number, shown, whole_number
 from neurocca.inference.schemes import Scheme, as_scheme, seed_sequence
 from neurocca.inference.stepdown import Statistic
 from neurocca.inference.study import Study
@@ -175,8 +177,8 @@ def power(
     Raises
     ------
     ValueError
-        When features and responses together fill the samples, so that every in-sample correlation is 1, or a number is
-        out of its range.
+        When features and responses together fill the samples, so that every in-sample correlation is 1, so few
+        permutations have no p-value of alpha or below, or a number is out of its range.
 
     Examples
     --------
@@ -187,6 +189,8 @@ def power(
         n_features, n_responses, _descending(r), autocorrelation, n_runs, t_r, n_components, as_scheme(scheme),
         statistic, n_permutations, seed_sequence(rng),
     )  # fmt: skip
+    _check_numbers(alpha, n_permutations, n_simulations)
+    n_samples = whole_number(n_samples, "n_samples")
     return _result(study, n_samples, n_simulations, alpha, n_jobs)
 
 
@@ -237,8 +241,8 @@ def minutes_needed(
     >>> needed.minutes < 10, needed.at.power >= 0.8
     (True, array([ True]))
     """
-    if not 0 < power < 1:
-        raise ValueError(f"power={power} must be between 0 and 1.")
+    if not (is_number(power) and 0 < power < 1):
+        raise ValueError(f"power={shown(power)} must be between 0 and 1.")
     wanted = _descending(r)
     if min(wanted) == 0:
         raise ValueError("a correlation of 0 is never found, whatever the data.")
@@ -246,6 +250,7 @@ def minutes_needed(
         n_features, n_responses, wanted, autocorrelation, n_runs, t_r, len(wanted), as_scheme(scheme), statistic,
         n_permutations, seed_sequence(rng),
     )  # fmt: skip
+    _check_numbers(alpha, n_permutations, n_simulations)
     start = study.shortest(alpha)
     results: dict[int, PowerResult] = {}
 
@@ -276,12 +281,24 @@ def _first(reached: Callable[[int], bool]) -> int:
 
 
 def _descending(r: float | Sequence[float]) -> tuple[float, ...]:
-    return tuple(np.atleast_1d(np.asarray(r, dtype=float)).tolist())
+    found = np.asarray(r)
+    if found.ndim > 1 or not found.size or found.dtype.kind not in "fiu":
+        raise ValueError(f"r={r!r} must be a correlation, or a sequence of them.")
+    return tuple(np.atleast_1d(found).astype(float).tolist())
+
+
+def _check_numbers(alpha: float, n_permutations: int, n_simulations: int) -> None:
+    whole_number(n_simulations, "n_simulations")
+    if not (is_number(alpha) and 0 < alpha < 1):
+        raise ValueError(f"alpha={shown(alpha)} must be between 0 and 1.")
+    if 1 / (1 + n_permutations) > alpha * (1 + 1e-9):
+        raise ValueError(
+            f"with n_permutations={n_permutations} no p-value can be below {1 / (1 + n_permutations):.2g}, and "
+            f"alpha={alpha}: at least {math.ceil(1 / alpha - 1e-9) - 1} permutations are needed."
+        )
 
 
 def _result(study: Study, n_samples: int, n_simulations: int, alpha: float, n_jobs: int) -> PowerResult:
-    if not 0 < alpha < 1 or n_simulations < 1:
-        raise ValueError(f"alpha={alpha} must be between 0 and 1, and n_simulations={n_simulations} at least 1.")
     pvalues, in_sample, held_out = study.simulate(n_samples, n_simulations, n_jobs)
     found = np.sum(pvalues <= alpha * (1 + 1e-9), axis=0)
     # two successes and two failures added: all or none of the studies is no certainty

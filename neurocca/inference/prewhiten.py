@@ -77,7 +77,7 @@ class Prewhiten:
                 f"means, are too short for an autoregressive model of order {highest}: {max(left, 0)} "
                 "degrees of freedom are left."
             )
-        Y = Y[:, _varying(Y, lengths)]
+        Y = Y[:, varying(Y, lengths)]
         if not Y.shape[1]:
             raise ValueError("y: every column is constant in every run.")
         Y = Y[:, :: -(-Y.shape[1] // MAX_COLUMNS)]
@@ -94,10 +94,10 @@ class Prewhiten:
 
     def columns(self, Y: NDArray, Z: NDArray, lengths: Lengths, common: NDArray) -> list[NDArray]:
         """A filter for every column of y, of the order of the common one."""
-        order, varying = len(common) - 1, _varying(Y, lengths)
+        order, alive = len(common) - 1, varying(Y, lengths)
         products = _LaggedProducts.of(Y, Z, lengths, order)
-        fits = (_fit_order(products.column(j), order, common)[0] for j in range(Y.shape[1]) if varying[j])
-        return [next(fits) if one else common for one in varying]
+        fits = (_fit_order(products.column(j), order, common)[0] for j in range(Y.shape[1]) if alive[j])
+        return [next(fits) if one else common for one in alive]
 
 
 def filtered(view: NDArray, a: NDArray, lengths: Lengths) -> NDArray:
@@ -137,11 +137,14 @@ class _LaggedProducts:
     @classmethod
     def of(cls, Y: NDArray, Z: NDArray, lengths: Lengths, order: int) -> "_LaggedProducts":
         kept = tuple(n - order for n in lengths)
+        if Z.shape[1]:  # changes nothing, but for nuisance in lost rows, which lagged ones would still see
+            Zc, Yc = _centred(Z, lengths), _centred(Y, lengths)
+            Y = Yc - Zc @ np.linalg.lstsq(Zc, Yc, rcond=1e-10)[0]
         # a filter leaves constants constant
         Ys, Zs = (np.stack([_centred(lag, kept) for lag in _lagged(view, lengths, order)]) for view in (Y, Z))
         if Z.shape[1]:
             # well conditioned, and of full rank on the rows that are left: what was in lost ones only is gone
-            U, s, Vt = np.linalg.svd(Zs[0], full_matrices=False)
+            _, s, Vt = np.linalg.svd(Zs[0], full_matrices=False)
             keep = s > 1e-10 * max(s[0], np.finfo(float).tiny)
             Zs = Zs @ (Vt[keep].T / s[keep])
         zz = np.stack([[z.T @ other for other in Zs] for z in Zs])
@@ -207,10 +210,10 @@ def _lagged(view: NDArray, lengths: Lengths, order: int) -> NDArray:
     return np.concatenate(parts, axis=1)
 
 
-def _varying(Y: NDArray, lengths: Lengths) -> NDArray[np.bool_]:
+def varying(Y: NDArray, lengths: Lengths) -> NDArray[np.bool_]:
     """Columns that vary inside runs by more than rounding."""
     spread = np.linalg.norm(_centred(Y, lengths), axis=0)
-    return spread > len(Y) * np.finfo(float).eps * np.abs(Y).max(axis=0)
+    return spread > len(Y) ** 1.5 * np.finfo(float).eps * np.abs(Y).max(axis=0)
 
 
 def _centred(view: NDArray, lengths: Lengths) -> NDArray:

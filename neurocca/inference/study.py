@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from neurocca.inference.checks import FEW_EFFECTIVE
+from neurocca.inference.options import is_number, shown, whole_number
 from neurocca.inference.parallel import over_permutations
 from neurocca.inference.products import RowProducts, ShiftProducts
 from neurocca.inference.result import permutation_pvalues
-from neurocca.inference.schemes import BlockPermute, CircularShift, Lengths, Scheme, plan_permutations
+from neurocca.inference.schemes import BlockPermute, CircularShift, Lengths, Scheme, check_t_r, plan_permutations
 from neurocca.inference.stepdown import Statistic, StepDown
 
 MAX_MEMORY = 2**28
@@ -55,21 +56,15 @@ class Study:
     seed: SeedSequence
 
     def __post_init__(self) -> None:
-        narrow = min(self.n_features, self.n_responses)
-        if narrow < 1 or self.n_runs < 1:
-            raise ValueError(
-                f"{self.n_features} features, {self.n_responses} responses and {self.n_runs} runs: one of each is the "
-                "least."
-            )
-        if (
-            not 1 <= len(self.r) <= narrow
-            or not all(0 <= r < 1 for r in self.r)
-            or list(self.r) != sorted(self.r)[::-1]
-        ):
-            raise ValueError(f"r={self.r} must be 1 to {narrow} descending correlations, each from 0 to below 1.")
-        if not 0 <= self.autocorrelation < 1:
-            raise ValueError(f"autocorrelation={self.autocorrelation} must be from 0 to below 1.")
-        if not 1 <= self.n_components <= narrow:
+        for name in ("n_features", "n_responses", "n_runs", "n_components", "n_permutations"):
+            whole_number(getattr(self, name), name)
+        check_t_r(self.t_r)
+        if not (is_number(self.autocorrelation) and 0 <= self.autocorrelation < 1):
+            raise ValueError(f"autocorrelation={shown(self.autocorrelation)} must be from 0 to below 1.")
+        narrow, r = min(self.n_features, self.n_responses), self.r
+        if not 1 <= len(r) <= narrow or not all(0 <= one < 1 for one in r) or list(r) != sorted(r)[::-1]:
+            raise ValueError(f"r={r} must be 1 to {narrow} descending correlations, each from 0 to below 1.")
+        if self.n_components > narrow:
             raise ValueError(f"n_components={self.n_components} must be between 1 and {narrow}, of the narrower view.")
 
     def shortest(self, alpha: float) -> int:

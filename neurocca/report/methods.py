@@ -159,9 +159,13 @@ def _test(d: Mapping[str, Any]) -> str:
         f"held-out correlation had p < {ALPHA:g}. For comparison, the in-sample canonical correlations of the whitened "
         "views were tested against the same kind of permutations, step by step: each was compared with the largest "
         "that is left when the components before it are taken out of both sides, and no p-value was smaller than "
-        f"one before it {cite(WINKLER)}. As their shrinkage was chosen on the same data, that test is somewhat "
-        f"liberal. The random seed was {inference['Seed']}."
+        f"one before it {cite(WINKLER)}. As their shrinkage was chosen on the same data{_filtered_alike(d)}, that test "
+        f"is somewhat liberal. The random seed was {inference['Seed']}."
     )
+
+
+def _filtered_alike(d: Mapping[str, Any]) -> str:
+    return " and both sides were high-pass filtered alike" if d["Alignment"]["HighPass"] else ""
 
 
 def _scheme(inference: Mapping[str, Any]) -> str:

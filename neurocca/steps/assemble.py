@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neurocca.config import AlignConfig, Config
 from neurocca.design import Design, FeatureSeries, stack_runs
 from neurocca.errors import DataError, UsageError
+from neurocca.inference.schemes import CircularShift, Scheme
 from neurocca.io.recording import Recording, RunFiles, run_key
 from neurocca.io.store import FeatureStore
 from neurocca.io.timeseries import read_parcels, read_table
@@ -212,15 +213,17 @@ def _quality(
     }
 
 
-def check_design(design: Design, n_components: int, min_shift: int) -> None:
+def check_design(design: Design, n_components: int, scheme: Scheme, t_r: float) -> None:
     """Refuse what cannot be fitted or tested, before anything is computed.
 
     Parameters
     ----------
     design : Design
     n_components : int
-    min_shift : int
-        Shortest circular shift in volumes.
+    scheme : Scheme
+        How runs will be rearranged.
+    t_r : float
+        Seconds per volume.
     """
     (_, p), q = design.X.shape, design.Y.shape[1]
     if n_components > min(p, q):
@@ -231,10 +234,13 @@ def check_design(design: Design, n_components: int, min_shift: int) -> None:
         raise DataError(
             f"{len(design.run_labels)} runs: leaving one out, and another to choose the shrinkage, takes at least 3."
         )
+    if not isinstance(scheme, CircularShift):
+        return
+    least = scheme.guard(t_r)
     for label in design.run_labels:
         n = int(np.sum(design.runs == label))
-        if n < 2 * min_shift:
+        if n < 2 * least:
             raise UsageError(
-                f"run {label} has {n} volumes: shifts of inference.min_shift={min_shift} volumes or more in both "
-                f"directions take at least {2 * min_shift}."
+                f"run {label} has {n} volumes: shifts of inference.min_shift={scheme.min_shift:g} s ({least} volumes) "
+                f"or more in both directions take at least {2 * least} volumes."
             )

@@ -104,8 +104,7 @@ def analyse(recording: Recording, assembled: Assembled, config: Config, *, n_job
     """
     design, test = assembled.design, config.inference
     scheme = CircularShift(test.min_shift) if test.scheme == CircularShift.name else as_scheme(test.scheme)
-    guard = scheme.guard(recording.t_r) if isinstance(scheme, CircularShift) else 1
-    check_design(design, config.fit.n_components, guard)
+    check_design(design, config.fit.n_components, scheme, recording.t_r)
     # the files themselves have been checked: what fails from here on is what they hold
     try:
         return _fit_and_test(recording, assembled, config, scheme, n_jobs)

@@ -10,6 +10,7 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.stats import ortho_group
 from sklearn.base import BaseEstimator
 from sklearn.cross_decomposition import CCA
+from sklearn.decomposition import PCA
 
 from neurocca import LinearCCA, LinearCCACV
 from neurocca.cca.scoring import loadings, paired_correlations
@@ -304,7 +305,7 @@ def test_frames_tensors_and_other_estimators_are_taken(rng):
     names = [f"f{j}" for j in range(3)]
     spaces = LinearCCA(2, x_spaces={"film": names[:2], "sound": names[2:]})
     frames = bootstrap_loadings(spaces, pd.DataFrame(X, columns=names), pd.DataFrame(Y), **options)
-    tensors = bootstrap_loadings(LinearCCA(2), torch.asarray(X), torch.asarray(Y), **options)
+    tensors = bootstrap_loadings(LinearCCA(2), torch.asarray(X).requires_grad_(), torch.asarray(Y), **options)
     sklearn = bootstrap_loadings(CCA(2, scale=False, max_iter=5000, tol=1e-12), X, Y, **options)
     for other in (tensors, sklearn):
         np.testing.assert_allclose(other.y_se, expected.y_se, atol=1e-4)
@@ -332,12 +333,22 @@ def test_errors_name_the_numbers(rng):
         ValueError, match=r"block of 45 samples \(90 s\) is not shorter than a run of 40 samples \(80 s"
     ):
         bootstrap_loadings(cca, X, Y, runs=RUNS, unit="blocks", block=90, t_r=2.0)
-    with pytest.raises(ValueError, match="block=0"):
-        bootstrap_loadings(cca, X, Y, unit="blocks", block=0)
-    with pytest.raises(ValueError, match="n_bootstraps=1"):
-        bootstrap_loadings(cca, X, Y, runs=RUNS, n_bootstraps=1)
-    with pytest.raises(ValueError, match=r"confidence=95"):
-        bootstrap_loadings(cca, X, Y, runs=RUNS, confidence=95)
+    for options, text in (
+        ({"block": 0}, "block=0 must be seconds, above 0 and finite"),
+        ({"block": np.inf}, "block=inf must be seconds, above 0 and finite"),
+        ({"block": "30"}, "block='30'"),
+        ({"t_r": 0}, "t_r=0 must be seconds per sample"),
+        ({"t_r": "2"}, "t_r='2'"),
+        ({"n_bootstraps": 1}, "n_bootstraps=1 must be a whole number, at least 2"),
+        ({"n_bootstraps": 20.0}, r"n_bootstraps=20\.0"),
+        ({"confidence": 95}, "confidence=95"),
+        ({"confidence": "95"}, "confidence='95'"),
+    ):
+        for unit in ("runs", "blocks"):
+            with pytest.raises(ValueError, match=text):
+                bootstrap_loadings(cca, X, Y, runs=RUNS, unit=unit, **options)
+    with pytest.raises(TypeError, match=r"PCA needs transform\(X, y\)"):
+        bootstrap_loadings(PCA(1), X, Y, runs=RUNS)
     for name in ("unit", "match", "kind"):
         with pytest.raises(ValueError, match=f"{name}='rows' is none of"):
             bootstrap_loadings(cca, X, Y, runs=RUNS, **{name: "rows"})

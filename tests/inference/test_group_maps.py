@@ -149,3 +149,30 @@ def test_unusable_maps_are_refused_with_numbers():
         group_map_test(blob(0), tfce=True)
     with pytest.raises(ValueError, match=r"of shape \(16,\)"):
         group_map_test(blob(0)[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"n_permutations": 0}, ValueError, "n_permutations=0 must be a whole number, at least 1"),
+        ({"n_permutations": -1}, ValueError, "n_permutations=-1"),
+        ({"n_permutations": 9.5}, ValueError, "n_permutations=9.5"),
+        ({"n_permutations": True}, ValueError, "n_permutations=True"),
+        ({"rng": True}, TypeError, "rng must be an integer seed"),
+        ({"rng": None}, TypeError, "rng must be an integer seed"),
+        ({"rng": -1}, ValueError, "rng=-1 must not be negative"),
+        ({"n_jobs": 0}, ValueError, "n_jobs=0"),
+        ({"n_jobs": 1.5}, TypeError, "n_jobs=1.5"),
+        ({"masker": "mask.nii", "tfce": True}, TypeError, "inverse_transform and mask_img_, and this str lacks one"),
+        ({"masker": NiftiMasker(standardize=None), "tfce": True}, TypeError, "masker must be a fitted NiftiMasker"),
+    ],
+)
+def test_wrong_options_are_refused_with_numbers(options, error, message):
+    with pytest.raises(error, match=message):
+        group_map_test(blob(0), **{"n_permutations": 9, **options})
+
+
+def test_seeds_of_any_size_flip_differently():
+    nulls = [group_map_test(blob(0), n_permutations=20, rng=rng).null for rng in (5, np.int64(5), 2**32 + 5, 2**100)]
+    np.testing.assert_array_equal(nulls[0], nulls[1])
+    assert len({null.tobytes() for null in nulls}) == 3

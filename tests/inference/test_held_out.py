@@ -3,11 +3,15 @@
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from joblib import parallel_config
 from scipy.stats import binom
 from sklearn.base import BaseEstimator, clone
+from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, LeaveOneGroupOut, ShuffleSplit
+from sklearn.pipeline import make_pipeline
 
 from neurocca import DeepCCA, KernelCCA, LinearCCA, LinearCCACV, held_out_test
 from neurocca.cca.scoring import paired_correlations
@@ -155,7 +159,7 @@ def test_null_keeps_the_shrinkage_that_a_fold_has_chosen(ways):
 def test_a_table_of_lags_and_moving_rows_give_the_same():
     X, Y, runs = shared_views(4)
     options = {"runs": runs, "scheme": SHIFT, "n_permutations": 20}
-    table, rows = (held_out_test(LinearCCA(2), X, Y, max_memory=size, **options).null for size in (2**31, 0))
+    table, rows = (held_out_test(LinearCCA(2), X, Y, max_memory=size, **options).null for size in (2**31, 1))
     np.testing.assert_allclose(table, rows, atol=1e-12)
 
 
@@ -393,6 +397,9 @@ def test_a_checkpoint_is_read_for_the_same_test_only(estimator):
         found = held_out_test(model, *views, checkpoint=memory, **options, **more).null
         np.testing.assert_array_equal(found, held_out_test(model, *views, **options, **more).null)
     assert len(memory.kept) == 4
+    # a table of lags and moving rows differ in last digits
+    held_out_test(estimator, X, Y, checkpoint=memory, max_memory=1, **options)
+    assert len(memory.kept) == 4 + (type(estimator) is LinearCCA)
 
 
 def test_progress_counts_permutations():
@@ -447,14 +454,26 @@ X, Y, RUNS = shared_views(6)
         ({"groups": RUNS[1:]}, r"groups has shape \(119,\), but there are 120"),
         ({"runs": np.ones(120)}, "takes at least two of them, and there is one"),
         ({"n_permutations": 0}, "n_permutations=0"),
-        ({"gap": -1.0}, "gap=-1.0"),
+        ({"gap": -1.0}, "gap=-1.0 must be seconds"),
+        ({"gap": np.inf}, "gap=inf"),
+        ({"gap": "2"}, "gap='2'"),
+        ({"t_r": "2"}, "t_r='2' must be seconds per sample"),
+        ({"max_memory": 0}, "max_memory=0 must be a whole number, at least 1"),
+        ({"max_memory": 1e9}, r"max_memory=1000000000\.0"),
+        ({"runs": np.where(RUNS == "b", np.nan, 1.0)}, "runs holds 40 labels that are NaN, the first in row 35"),
+        ({"groups": np.where(RUNS == "b", np.nan, 1.0)}, "groups holds 40 labels that are NaN"),
         ({"runs": np.ones(120), "cv": KFold(50)}, "fold 21 leaves out 2 samples: .* at least 3"),
         ({"runs": np.ones(120), "cv": KFold(4), "gap": 100.0}, "fold 1: 0 of 90 training samples .* 100 samples"),
         ({"cv": [(np.arange(100), np.arange(90, 120))]}, "fold 1: 10 samples are both fitted and left out"),
         ({"cv": []}, "no folds"),
+        ({"cv": [(np.arange(60), np.arange(60, 121))]}, "fold 1 of cv gives row 120, and there are the rows 0 to 119"),
+        ({"cv": [(np.arange(-1, 60), np.arange(60, 119))]}, "fold 1 of cv gives row -1"),
+        ({"cv": [(np.arange(60.0), np.arange(60, 120))]}, r"fold 1 of cv gives float64 of shape \(60,\): row numbers"),
+        ({"cv": [(np.arange(60), [])]}, "fold 1 leaves out 0 samples: a correlation takes at least 3"),
         ({"scheme": "sign_flip"}, "permutation_test"),
         ({"scheme": "prewhiten"}, "permutation_test"),
         ({"scheme": "rotate"}, "scheme='rotate' is none of circular_shift"),
+        ({"scheme": ["circular_shift"]}, "is none of circular_shift"),
         ({"scheme": CircularShift(min_shift=30)}, "run of 35 volumes has no circular shift"),
     ],
 )
@@ -464,9 +483,61 @@ def test_wrong_calls_are_refused_with_numbers(changes, message):
         held_out_test(LinearCCA(1), **given)
 
 
-def test_seeds_are_needed():
-    with pytest.raises(TypeError, match="rng must be an integer seed"):
-        held_out_test(LinearCCA(1), X, Y, runs=RUNS, scheme=SHIFT, rng=None)
+@pytest.mark.parametrize(
+    ("estimator", "changes", "message"),
+    [
+        (LinearCCA(1), {"rng": None}, "rng must be an integer seed"),
+        (LinearCCA(1), {"progress": "yes"}, "progress='yes'"),
+        (LinearCCA(1), {"checkpoint": "test.npz"}, r"Checkpoint\(path\)"),
+        (PCA(1), {}, r"PCA needs transform\(X, y\)"),
+        (make_pipeline(PCA(2), LinearCCA(1)), {}, r"Pipeline needs transform\(X, y\)"),
+        (GridSearchCV(LinearCCA(1), {"shrinkage": [0.1]}, refit=False), {}, r"GridSearchCV needs transform\(X, y\)"),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_arguments_of_a_wrong_type_are_refused(estimator, changes, message):
+    with pytest.raises(TypeError, match=message):
+        held_out_test(estimator, X, Y, **{"runs": RUNS, "scheme": SHIFT, "n_permutations": 5, **changes})
+
+
+class PlainSpaces(LinearCCA):
+    """LinearCCA that has to be refitted."""
+
+    whitening = property()
+
+
+@pytest.mark.parametrize("kind", [LinearCCA, PlainSpaces, GridSearchCV])
+def test_names_of_columns_reach_fits_refits_and_whitening(kind, ways):
+    X, Y, runs = shared_views(2)
+    options = {"runs": runs, "scheme": SHIFT, "n_permutations": 8, "rng": 1}
+    shrinkage = {"shrinkage": ({"u": 0.1, "v": 0.8}, 0.2)}
+    names = {"u": ["a", "c"], "v": ["b", "d"]}
+    expected = held_out_test(LinearCCA(2, x_spaces={"u": [0, 2], "v": [1, 3]}, **shrinkage), X, Y, **options)
+    if kind is GridSearchCV:
+        estimator = GridSearchCV(LinearCCA(2, x_spaces=names), {k: [v] for k, v in shrinkage.items()}, cv=3)
+    else:
+        estimator = kind(2, x_spaces=names, **shrinkage)
+    found = held_out_test(estimator, pd.DataFrame(X, columns=list("abcd")), pd.DataFrame(Y), **options)
+    np.testing.assert_allclose(found.correlations, expected.correlations, atol=1e-12)
+    np.testing.assert_allclose(found.null, expected.null, atol=1e-9)
+    assert ways[-1] == ("RefittedNull" if kind is PlainSpaces else "WhitenedNull")
+    assert list(getattr(found.estimator, "best_estimator_", found.estimator).feature_names_in_) == list("abcd")
+
+
+def test_tensors_with_gradients_are_taken_as_numbers():
+    options = {"runs": RUNS, "scheme": SHIFT, "n_permutations": 5}
+    tensors = torch.asarray(X).requires_grad_(), torch.asarray(Y)
+    found, expected = (held_out_test(LinearCCA(1), *views, **options) for views in (tensors, (X, Y)))
+    np.testing.assert_array_equal(found.null, expected.null)
+
+
+def test_masks_of_rows_are_row_numbers():
+    options = {"runs": RUNS, "scheme": SHIFT, "n_permutations": 5}
+    cv = leave_one_out(RUNS)
+    masks = [(np.isin(np.arange(120), train), np.isin(np.arange(120), test)) for train, test in cv]
+    found, expected = (held_out_test(LinearCCA(1), X, Y, cv=splits, **options) for splits in (masks, cv))
+    np.testing.assert_array_equal(found.null, expected.null)
+    assert found.fold_labels == ["a", "b", "c"]
 
 
 def test_random_splits_are_refitted(ways):

@@ -1,7 +1,9 @@
 """Replication in left-out subjects against brute force, and what chance looks like when subjects share a film."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from scipy.stats import binom
 
 from neurocca import LinearCCA, held_out_test
@@ -102,13 +104,51 @@ def test_few_arrangements_of_one_subject_are_all_there_are():
     assert [arrangement.tolist() for arrangement in plan.listed] == [[5], [6], [7]]
 
 
-def test_subjects_that_cannot_be_stacked_are_refused_with_numbers():
-    X, subjects = study(4)
-    with pytest.raises(ValueError, match="subject 2: responses have 3 columns, and subject 0 has 4"):
-        leave_one_subject_out_test(LinearCCA(1), X, [*subjects[:2], subjects[2][:, :3]], runs=RUNS)
-    with pytest.raises(ValueError, match=r"subject 1: responses have shape \(139, 4\), and the film has 140 samples"):
-        leave_one_subject_out_test(LinearCCA(1), X, [subjects[0], subjects[1][1:]], runs=RUNS)
-    with pytest.raises(ValueError, match=r"1 subject\(s\)"):
-        leave_one_subject_out_test(LinearCCA(1), X, subjects[:1], runs=RUNS)
-    with pytest.raises(ValueError, match="sign_flip turns whole runs"):
-        leave_one_subject_out_test(LinearCCA(1), X, subjects, runs=RUNS, scheme="sign_flip")
+X, SUBJECTS = study(4)
+
+
+def spoilt(view: np.ndarray) -> np.ndarray:
+    view = view.copy()
+    view[7, 1] = np.nan
+    return view
+
+
+def frames(*names: str) -> list[pd.DataFrame]:
+    return [pd.DataFrame(y, columns=list(name)) for y, name in zip(SUBJECTS, names, strict=False)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"subjects": [*SUBJECTS[:2], SUBJECTS[2][:, :3]]}, "subject 2: responses have 3 columns, and subject 0 has 4"),
+        ({"subjects": [SUBJECTS[0], SUBJECTS[1][1:]]}, "X has 140 rows and subject 1 has 139"),
+        ({"subjects": SUBJECTS[:1]}, r"1 subject\(s\)"),
+        ({"subjects": [SUBJECTS[0], spoilt(SUBJECTS[1])]}, "subject 1 holds 1 values .* row 7, column 1"),
+        ({"subjects": [SUBJECTS[0], SUBJECTS[1].astype(str)]}, "subject 1 must hold real numbers"),
+        ({"subjects": frames("abcd", "abdc")}, r"4 columns \(a, b, d, c\), and subject 0 has 4 columns \(a, b, c, d\)"),
+        ({"X": spoilt(X)}, "X holds 1 values that are not finite, the first in row 7, column 1"),
+        ({"runs": RUNS[1:]}, r"runs has shape \(139,\), but there are 140"),
+        ({"scheme": "sign_flip"}, "sign_flip turns whole runs"),
+        ({"scheme": "prewhiten"}, "in-sample test only"),
+    ],
+)
+def test_wrong_calls_are_refused_with_numbers(changes, message):
+    given = {"X": X, "subjects": SUBJECTS, "runs": RUNS, "scheme": SHIFT, "n_permutations": 5, **changes}
+    with pytest.raises(ValueError, match=message):
+        leave_one_subject_out_test(LinearCCA(1), **given)
+
+
+def test_single_responses_frames_and_tensors_are_taken():
+    options = {"runs": RUNS, "scheme": SHIFT, "n_permutations": 5}
+    one = leave_one_subject_out_test(LinearCCA(1), X, [y[:, :1] for y in SUBJECTS], **options)
+    for subjects in ([y[:, 0] for y in SUBJECTS], (torch.asarray(y[:, 0]) for y in SUBJECTS)):
+        found = leave_one_subject_out_test(LinearCCA(1), X, subjects, **options)
+        np.testing.assert_array_equal(found.null, one.null)
+    numbers, names = (
+        LinearCCA(1, x_spaces={"u": u, "v": v}, y_spaces={"w": w, "z": z})
+        for u, v, w, z in (([0, 2], [1], [0, 1], [2, 3]), (["e", "g"], ["f"], ["a", "b"], ["c", "d"]))
+    )
+    expected = leave_one_subject_out_test(numbers, X, SUBJECTS, **options)
+    film = pd.DataFrame(X, columns=["e", "f", "g"])
+    found = leave_one_subject_out_test(names, film, frames(*["abcd"] * 4), **options)
+    np.testing.assert_allclose(found.null, expected.null, atol=1e-12)

@@ -1,7 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import binom
+from sklearn.decomposition import PCA
 
 from neurocca import KernelCCA, LinearCCA
 from neurocca.cca.scoring import loadings
@@ -9,6 +11,8 @@ from neurocca.inference.loading_null import stepwise_axes
 from neurocca.inference.loadings import loading_test
 from neurocca.inference.schemes import BlockPermute, CircularShift, plan_permutations, run_lengths
 from tests.conftest import ar1
+
+pytestmark = pytest.mark.filterwarnings("ignore::neurocca.inference.checks.InferenceWarning")
 
 SCHEMES = ["row_shuffle", "sign_flip", "phase_randomize", CircularShift(min_shift=4), BlockPermute(length=5)]
 
@@ -91,6 +95,19 @@ def test_tensors_give_the_same(rng):
     np.testing.assert_allclose(a.y_loadings, b.y_loadings, atol=1e-10)
     np.testing.assert_allclose(a.x_null, b.x_null, atol=1e-10)
     np.testing.assert_array_equal(a.y_pvalues_uncorrected, b.y_pvalues_uncorrected)
+
+
+def test_names_of_columns_say_which_belong_to_a_space(rng):
+    X, Y = related(rng)
+    options = {"n_permutations": 10, "scheme": "row_shuffle"}
+    numbers, names = (
+        LinearCCA(2, x_spaces={"u": u, "v": v}, shrinkage=({"u": 0.1, "v": 0.9}, 0.2))
+        for u, v in (([0, 1], [2]), (["a", "b"], ["c"]))
+    )
+    expected = loading_test(numbers, X, Y, **options)
+    found = loading_test(names, pd.DataFrame(X, columns=["a", "b", "c"]), pd.DataFrame(Y), **options)
+    np.testing.assert_allclose(found.y_null, expected.y_null, atol=1e-12)
+    np.testing.assert_allclose(found.x_loadings, expected.x_loadings, atol=1e-12)
 
 
 def test_single_precision_stays_and_agrees(rng):
@@ -256,10 +273,14 @@ def test_errors_name_the_numbers(rng):
     X, Y = related(rng)
     with pytest.raises(ValueError, match="kind='both' is none of cross, own"):
         loading_test(LinearCCA(1), X, Y, kind="both")
-    with pytest.raises(ValueError, match="n_components=4 must be between 1 and 3: the views have 3 and 6 dimensions"):
+    text = "n_components=4 must be a whole number between 1 and 3: the views have 3 and 6 dimensions"
+    with pytest.raises(ValueError, match=text):
         loading_test(LinearCCA(1), X, Y, n_components=4)
-    with pytest.raises(ValueError, match="n_components=0"):
-        loading_test(LinearCCA(1), X, Y, n_components=0)
+    for wrong in (0, 1.5, "2", True):
+        with pytest.raises(ValueError, match=f"n_components={wrong!r} must be a whole number between 1 and 3"):
+            loading_test(LinearCCA(1), X, Y, n_components=wrong)
+    with pytest.raises(TypeError, match=r"PCA has no whitened\(X, y\); held_out_test takes any estimator"):
+        loading_test(PCA(1), X, Y)
     with pytest.raises(ValueError, match="X has 200 rows and y has 199"):
         loading_test(LinearCCA(1), X, Y[1:])
     with pytest.raises(ValueError, match="every null correlation would be 1"):

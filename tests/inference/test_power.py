@@ -185,14 +185,51 @@ def test_studies_that_cannot_be_are_refused_with_numbers():
         ({"r": 0.3, "n_components": 4}, "n_components=4 must be between 1 and 3"),
         ({"r": 0.3, "autocorrelation": 1.0}, r"autocorrelation=1\.0"),
         ({"r": 0.3, "alpha": 1.5}, r"alpha=1\.5"),
-        ({"r": 0.3, "n_runs": 0}, "0 runs"),
+        ({"r": []}, r"r=\[\] must be a correlation"),
+        ({"r": "strong"}, "r='strong' must be a correlation"),
+        ({"r": 0.3, "n_runs": 0}, "n_runs=0"),
+        ({"r": 0.3, "n_runs": 1.5}, "n_runs=1.5 must be a whole number, at least 1"),
+        ({"r": 0.3, "n_components": "1"}, "n_components='1'"),
+        ({"r": 0.3, "n_simulations": 0}, "n_simulations=0"),
+        ({"r": 0.3, "n_simulations": 20.5}, "n_simulations=20.5"),
+        ({"r": 0.3, "n_permutations": 99.5}, "n_permutations=99.5"),
+        ({"r": 0.3, "t_r": 0.0}, r"t_r=0\.0 must be seconds"),
+        ({"r": 0.3, "autocorrelation": "0.5"}, "autocorrelation='0.5'"),
+        ({"r": 0.3, "alpha": 0}, "alpha=0 must be between 0 and 1"),
+        (
+            {"r": 0.3, "n_permutations": 18},
+            r"n_permutations=18 no p-value can be below 0\.053, and alpha=0\.05: at least 19 permutations",
+        ),
+        ({"r": 0.3, "alpha": 0.001}, r"n_permutations=199 .* alpha=0\.001: at least 999 permutations"),
     ):
         with pytest.raises(ValueError, match=text):
             power(200, 3, 4, **broken)
+    for sizes, text in (
+        ((200.0, 3, 4), r"n_samples=200\.0 must be a whole number"),
+        ((200, 3.0, 4), r"n_features=3\.0"),
+        ((200, 3, 0), "n_responses=0"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            power(*sizes, 0.3)
     with pytest.raises(ValueError, match="never found"):
         minutes_needed(0.0, 3, 4)
     with pytest.raises(ValueError, match=r"power=1\.0"):
         minutes_needed(0.3, 3, 4, power=1.0)
+    for options, text in (
+        ({"alpha": 0}, "alpha=0"),
+        ({"t_r": -1}, "t_r=-1"),
+        ({"n_permutations": 9}, "at least 19 permutations"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            minutes_needed(0.3, 3, 4, **options)
+    with pytest.raises(ValueError, match="must be a correlation"):
+        minutes_needed([], 3, 4)
+
+
+def test_numpys_numbers_are_numbers():
+    n, p, q, b = np.int64([100, 2, 3, 19])
+    found = power(n, p, q, np.float32(0.5), t_r=np.float32(2), n_simulations=b, n_permutations=b)
+    assert found.power[0] == power(100, 2, 3, 0.5, t_r=2.0, n_simulations=19, n_permutations=19).power[0]
 
 
 def test_the_search_ends_with_numbers_where_data_are_never_enough(monkeypatch):

@@ -360,6 +360,19 @@ def test_jobs_that_are_no_number_are_refused(n_jobs, error):
         over_permutations(Slow(), 3, n_jobs=n_jobs)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"progress": "yes"}, "progress='yes' must be a callable"),
+        ({"progress": 1}, "progress=1 must be a callable"),
+        ({"checkpoint": "test.npz"}, r"checkpoint='test\.npz' has no load and save: give Checkpoint\(path\)"),
+    ],
+)
+def test_company_of_a_wrong_kind_is_refused(options, message):
+    with pytest.raises(TypeError, match=message):
+        over_permutations(Slow(), 3, **options)
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("rows", [0, 1, 5])
 def test_a_statistic_that_gives_other_rows_than_asked_is_refused(rows, n_jobs):

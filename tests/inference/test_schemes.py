@@ -111,11 +111,12 @@ def test_shifts_keep_away_from_no_shift_in_seconds_and_both_directions():
     scheme = CircularShift(20.0)
     assert scheme.lags(46, 2.0).tolist() == list(range(10, 37))
     assert scheme.guard(1.5) == 14
-    plan = plan_permutations(scheme, [30, 50], 500, t_r=2.0, rng=0)
-    lags = np.array([plan[i] for i in range(100)])
-    assert lags.min() == 10
-    assert (np.array([30, 50]) - lags).min() == 10
-    assert abs(np.corrcoef(lags.T)[0, 1]) < 0.2, "runs must shift independently"
+    plan = plan_permutations(scheme, [300, 350], 4000, t_r=2.0, rng=0)
+    assert not plan.is_exhaustive
+    lags = np.array([plan[i] for i in range(4000)])
+    assert lags.min(axis=0).tolist() == [10, 10]
+    assert lags.max(axis=0).tolist() == [290, 340]
+    assert abs(np.corrcoef(lags.T)[0, 1]) < 0.05, "runs must shift independently"
 
 
 @pytest.mark.parametrize("scheme", INSIDE_RUNS[:4], ids=lambda s: s.name)
@@ -170,19 +171,32 @@ def test_generators_give_other_streams_at_every_call_and_seeds_the_same():
             lambda: plan_permutations(CircularShift(20), [100, 19], 10, t_r=2.0),
             r"run of 19 volumes .* at least 10 volumes \(20 s\) .* at least 20 volumes",
         ),
-        (lambda: plan_permutations("circular", [100], 10), "'circular' is none of circular_shift, "),
+        (
+            lambda: plan_permutations("circular", [100], 10),
+            r"'circular' is none of circular_shift, .* and prewhiten \(in-sample test only\)",
+        ),
+        (lambda: plan_permutations(["circular_shift"], [100], 10), r"scheme=\['circular_shift'\] is none of"),
+        (lambda: plan_permutations(CircularShift, [100], 10), "CircularShift'> is none of"),
         (lambda: plan_permutations(RowShuffle(), [100], 0), "n_permutations=0"),
         (lambda: plan_permutations(RowShuffle(), [100], 10.5), "n_permutations=10.5"),
         (lambda: plan_permutations(RowShuffle(), [100], 10, t_r=0), "t_r=0"),
+        (lambda: plan_permutations(RowShuffle(), [100], 10, t_r="2"), "t_r='2' must be seconds per sample"),
+        (lambda: plan_permutations(RowShuffle(), [100], 10, t_r=None), "t_r=None"),
+        (lambda: plan_permutations(RowShuffle(), [100], True), "n_permutations=True"),
         (lambda: plan_permutations(RowShuffle(), [1, 1], 10), "one arrangement only"),
         (lambda: plan_permutations(BlockPermute(60), [50], 10), "50 volumes holds one block of 60 volumes"),
         (lambda: plan_permutations(SignFlip(), [50], 10), "at least two subjects"),
         (lambda: plan_permutations(PhaseRandomize(), [50, 2], 10), "run of 2 volumes"),
         (lambda: CircularShift(-1), "min_shift=-1"),
+        (lambda: CircularShift("a"), "min_shift='a' must be seconds"),
+        (lambda: CircularShift(math.nan), "min_shift=nan"),
         (lambda: BlockPermute(0), "length=0"),
+        (lambda: BlockPermute("a"), "length='a' of a block must be seconds"),
         (lambda: plan_permutations(RowShuffle(), [100], 10, rng=-1), "rng=-1"),
         (lambda: run_lengths([1, 1, 2, 1], 4), "contiguous"),
         (lambda: run_lengths([1, 1], 3), "one label per row"),
+        (lambda: run_lengths([1, 1, math.nan, math.nan], 4), "runs holds 2 labels that are NaN, the first in row 2"),
+        (lambda: run_lengths(np.array(["a", math.nan], dtype=object), 2), "1 labels that are NaN, the first in row 1"),
     ],
 )
 def test_wrong_calls_are_refused_with_numbers(call, message):
