@@ -132,21 +132,20 @@ LAGS, RUNWISE = "all 3,598 circular shifts, PCA(50)²", "10,000 run-wise circula
 RIDGE, SMALL = "1,000 permutations, ridge (a)", "1,000 permutations, PCA(50)²"
 HELD = "held-out test beyond its fits, 1,000 shifts, 24 × 273"
 TILES = "all 3,598 circular shifts, ridge (a), float32, 1 thread"
-SHUFFLE, BLOCKS = in_sample("row_shuffle", 200), in_sample("block_permute", 200, length=30.0)
+SHUFFLE, BLOCKS = in_sample("row_shuffle", 100), in_sample("block_permute", 100, length=30.0)
 MEASUREMENTS = [
     Measurement(LAGS, "neurocca", "pca50", in_sample("circular_shift", 3598, min_shift=1), 3598, 3598, 0.6, repeats=9),
     Measurement(RUNWISE, "neurocca", "pca100", in_sample("circular_shift", 10_000, runs=True), 10_000, 10_000, 20),
     Measurement(RIDGE, "cca-zoo", "views", zoo, 3, 1000, repeats=3, needs="cca_zoo.model_selection", threads=JOBS),
-    Measurement(RIDGE, "neurocca, rows", "ridge", SHUFFLE, 200, 1000),
-    Measurement(RIDGE, "neurocca, blocks", "ridge", BLOCKS, 200, 1000),
-    Measurement(RIDGE, "neurocca, rows, float32", "ridge", SHUFFLE, 200, 1000, dtype="float32"),
-    Measurement(RIDGE, "neurocca, blocks, float32", "ridge", BLOCKS, 200, 1000, dtype="float32"),
+    Measurement(RIDGE, "neurocca, rows", "ridge", SHUFFLE, 100, 1000),
+    Measurement(RIDGE, "neurocca, blocks", "ridge", BLOCKS, 100, 1000),
+    Measurement(RIDGE, "neurocca, rows, float32", "ridge", SHUFFLE, 100, 1000, dtype="float32"),
+    Measurement(RIDGE, "neurocca, blocks, float32", "ridge", BLOCKS, 100, 1000, dtype="float32"),
     Measurement(SMALL, "permcca", "pca50", permcca, 2, 1000, repeats=3, needs="permcca.inference", threads=JOBS),
     Measurement(SMALL, "neurocca, rows", "pca50", in_sample("row_shuffle", 1000), 1000, 1000, repeats=7),
     Measurement(HELD, "neurocca", "parcels", held_out, 1000, 1000, 2, repeats=7),
-    Measurement(TILES, "neurocca, row by row", "ridge", shifts("rows", 200), 200, 3598, dtype="float32", repeats=3),
+    Measurement(TILES, "neurocca, row by row", "ridge", shifts("rows", 200), 200, 3598, dtype="float32", repeats=1),
     Measurement(TILES, "neurocca, tiles", "ridge", shifts("tiles", 3598), 3598, 3598, dtype="float32", repeats=1),
-    Measurement(TILES, "neurocca, tiles for 200", "ridge", shifts("tiles", 200), 200, 200, dtype="float32", repeats=1),
 ]
 
 

@@ -80,7 +80,8 @@ def whitened_bases(
 
 def _given_bases(U: Any, V: Any, runs: ArrayLike | None, scheme: Scheme | Prewhiten, nuisance: Any) -> Bases:
     if hasattr(U, "whitened"):
-        raise ValueError(f"y is missing: permutation_test({type(U).__name__}(…), X, y).")
+        name = U.__name__ if isinstance(U, type) else type(U).__name__
+        raise ValueError(f"y is missing: permutation_test({name}(…), X, y).")
     if nuisance is not None or isinstance(scheme, Prewhiten):
         raise ValueError(
             "nuisance variables and autocorrelation must leave the views before these are whitened: call "

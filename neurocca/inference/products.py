@@ -50,7 +50,7 @@ class RowProducts:
         self._moving = scheme.prepare(self.U @ self.step.rotation, lengths)
         self._still = scheme.prepare(self.V, lengths)
         p = self.U.shape[1]
-        self.batch = 4 if p >= LARGE else max(1, 256 // p)
+        self.batch = 4 if p >= 2 * LARGE else max(1, 256 // p)
 
     def __call__(self, start: int, stop: int) -> NDArray:
         """Statistics of permutations ``start``, a multiple of the batch, to ``stop``: shape (stop - start, 1 + k)."""

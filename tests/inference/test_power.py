@@ -71,6 +71,7 @@ def test_views_have_the_correlations_and_the_autocorrelation_they_are_said_to_ha
     assert ar1(np.random.default_rng(0), 2, 20_000, 0.9)[0].std() == pytest.approx(1, abs=0.02), "stationary at once"
 
 
+@pytest.mark.filterwarnings("ignore::neurocca.inference.checks.InferenceWarning")
 def test_a_study_is_what_the_in_sample_test_says_of_its_data():
     """The same data, tested by the public test with the same random numbers, and replicated by hand."""
     from neurocca import LinearCCA, permutation_test
