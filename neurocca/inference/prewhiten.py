@@ -164,8 +164,8 @@ def _fit_order(products: _LaggedProducts, order: int, start: NDArray) -> tuple[N
     Its derivative is linear in the coefficients a for given residual variances and regression coefficients, so these
     and a take turns: Cochrane and Orcutt's iteration with the determinant's part added.
 
-    The mean of a run has a part of its own, log(1 + n / τ) for the autocorrelation time τ, as in the exact likelihood of
-    order 1: that of a likelihood conditional on the first samples would have no bound towards a unit root. As the
+    The mean of a run has a part of its own, log(1 + n / τ) for the autocorrelation time τ, as in the exact likelihood
+    of order 1: that of a likelihood conditional on the first samples would have no bound towards a unit root. As the
     squares of these samples are left out, φ comes out about 1.5 φ / n low for runs of n samples.
     """
     zz, zy, yy = (block[: order + 1, : order + 1] for block in (products.zz, products.zy, products.yy))
