@@ -116,7 +116,7 @@ def loading_test(
     estimator : object with ``whitened(X, y)``
         For example a LinearCCA, a KernelCCA, or a fitted LinearCCACV.
     X, y : arrays, shapes (n, p) and (n, q)
-        X is the view that is rearranged. Sign flips take columns with mean 0 in every run.
+        X is the view that is rearranged. Means of runs stay in: take them out first where they differ.
     runs : array, shape (n,), optional
         Run label of each sample; one run by default.
     t_r : float
