@@ -113,8 +113,9 @@ def shifts(way: str, count: int) -> Callable[..., Any]:
     def run(U, V):
         from threadpoolctl import threadpool_limits
 
+        from neurocca.inference.plan import plan_permutations
         from neurocca.inference.products import RowProducts, ShiftProducts
-        from neurocca.inference.schemes import CircularShift, plan_permutations
+        from neurocca.inference.schemes import CircularShift
         from neurocca.inference.stepdown import StepDown
 
         step, plan = StepDown.of(U, V, K), plan_permutations(CircularShift(1.0), (len(U),), len(U))

@@ -1,7 +1,7 @@
 """Whitened bases or an estimator in, p-values out; knows no CCA class.
 
-What may be rearranged, and how: ``schemes``, ``nuisance``, ``prewhiten``; ``bases`` puts them together with an
-estimator, ``checks`` says where they fail.
+What may be rearranged, and how: ``schemes``, ``plan``, ``nuisance``, ``prewhiten``; ``bases`` puts them together with
+an estimator, ``checks`` says where they fail.
 
 The in-sample test: ``permutation`` over ``products`` of rearranged bases and their ``stepdown`` statistics.
 

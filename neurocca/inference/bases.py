@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurocca.inference.checks import check_rows
 from neurocca.inference.nuisance import Nuisance, ResidualSpace
+from neurocca.inference.plan import run_lengths
 from neurocca.inference.prewhiten import Prewhiten, filtered, varying
-from neurocca.inference.schemes import Lengths, RowShuffle, Scheme, as_scheme, run_lengths, starts
+from neurocca.inference.schemes import Lengths, RowShuffle, Scheme, as_scheme, starts
 
 Array = Any
 UNEQUAL = 1.25

@@ -28,8 +28,8 @@ from neurocca.inference.fits import take_rows
 from neurocca.inference.loading_null import Kind
 from neurocca.inference.options import is_number, shown, whole_number
 from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
+from neurocca.inference.plan import check_t_r, child_seed, run_lengths, seed_sequence
 from neurocca.inference.resampling import Fit, MovingBlocks, Pair, Resampling, WholeRuns
-from neurocca.inference.schemes import check_t_r, run_lengths, seed_sequence
 
 Unit = Literal["runs", "blocks"]
 Match = Literal["signs", "procrustes"]
@@ -207,8 +207,7 @@ class _Resampled:
         return np.stack([self._row(i) for i in range(start, stop)])
 
     def _row(self, i: int) -> NDArray[np.float32]:
-        child = SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, i), pool_size=self.seed.pool_size)
-        rows = self.units.draw(np.random.default_rng(child))
+        rows = self.units.draw(np.random.default_rng(child_seed(self.seed, i)))
         labels = None if self.labels is None else self.labels[rows]
         found = Fit.of(self.estimator, take_rows(self.X, rows), take_rows(self.y, rows), labels, self.kind)
         R = rotation_to(self.reference.loadings, found.loadings, self.match)

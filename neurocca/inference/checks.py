@@ -8,7 +8,9 @@ import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 from numpy.typing import NDArray
 
-from neurocca.inference.schemes import Lengths, Plan, RowShuffle
+from neurocca.inference.options import is_whole, shown
+from neurocca.inference.plan import Plan
+from neurocca.inference.schemes import Lengths, RowShuffle
 from neurocca.linalg import to_numpy
 
 Array = Any
@@ -93,6 +95,25 @@ def check_separable(U: Array, V: Array, n_free: int) -> None:
             f"{U.shape[0]} samples leave: every null correlation would be 1. Use shrinkage, or fewer principal axes "
             f"(at most {n_free} for both views together)."
         )
+
+
+def check_n_components(n_components: int | None, estimator: Any, U: Array, V: Array) -> int:
+    """Components to be tested: those that are asked for, those of the estimator, or all.
+
+    Raises
+    ------
+    ValueError
+        When there are not as many, or it is no whole number.
+    """
+    limit = min(U.shape[1], V.shape[1])
+    k = getattr(estimator, "n_components", None) if n_components is None else n_components
+    k = limit if k is None else k
+    if not is_whole(k) or not 1 <= k <= limit:
+        raise ValueError(
+            f"n_components={shown(k)} must be a whole number between 1 and {limit}: the views have {U.shape[1]} and "
+            f"{V.shape[1]} dimensions."
+        )
+    return int(k)
 
 
 def _is_orthonormal(U: Array) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import LeaveOneGroupOut, check_cv
 
-from neurocca.inference.schemes import check_labels
+from neurocca.inference.plan import check_labels
 
 Bounds = list[tuple[int, int]]
 Splitter = Any

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from neurocca.inference.checks import InferenceWarning
 from neurocca.inference.options import whole_number
 from neurocca.inference.parallel import check_jobs
-from neurocca.inference.schemes import seed_sequence
+from neurocca.inference.plan import seed_sequence
 
 FEWEST = 5
 """Fewer subjects have at most 8 distinct sign flips: nothing they could show is below 0.125."""

@@ -17,8 +17,9 @@ from neurocca.inference.held_out_null import RefittedNull, WhitenedNull
 from neurocca.inference.matching import matched_correlations
 from neurocca.inference.options import is_number, shown, whole_number
 from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
+from neurocca.inference.plan import Plan, labelled_bounds, plan_permutations
 from neurocca.inference.result import max_statistic_pvalues, permutation_pvalues
-from neurocca.inference.schemes import Plan, Scheme, labelled_bounds, plan_permutations
+from neurocca.inference.schemes import Scheme
 
 if TYPE_CHECKING:
     import pandas as pd

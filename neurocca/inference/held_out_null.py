@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from neurocca.inference.fits import fit_rows, take_rows, with_names
 from neurocca.inference.folds import Bounds, Fold, run_sizes, whole_runs
 from neurocca.inference.matching import match, matched_correlations
+from neurocca.inference.plan import Plan
 from neurocca.inference.run_products import run_products
-from neurocca.inference.schemes import Plan
 from neurocca.inference.whitened_folds import LeftOut, View, WhitenedFit
 
 BATCH_BYTES = 2**23

@@ -13,7 +13,8 @@ from neurocca.inference.checks import check_rows
 from neurocca.inference.fits import plain, with_names
 from neurocca.inference.held_out import HeldOutResult, held_out_test
 from neurocca.inference.parallel import CheckpointLike, Progress
-from neurocca.inference.schemes import Lengths, Scheme, as_scheme, run_lengths
+from neurocca.inference.plan import run_lengths
+from neurocca.inference.schemes import Lengths, Scheme, as_scheme
 
 Array = Any
 

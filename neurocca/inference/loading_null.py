@@ -10,8 +10,8 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
+from neurocca.inference.plan import Plan
 from neurocca.inference.result import permutation_pvalues
-from neurocca.inference.schemes import Plan
 from neurocca.linalg import reciprocal, to_numpy, top_singular_triplets
 
 Array = Any

@@ -27,12 +27,13 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import false_discovery_control
 
-from neurocca.inference.checks import check_rows, check_separable, n_dimensions, warn_of_scheme
+from neurocca.inference.checks import check_n_components, check_rows, check_separable, n_dimensions, warn_of_scheme
 from neurocca.inference.loading_null import Kind, NullLoadings, observed_loadings, unit_columns
-from neurocca.inference.options import is_number, is_whole, shown
+from neurocca.inference.options import is_number, shown
 from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
+from neurocca.inference.plan import Plan, plan_permutations, run_lengths
 from neurocca.inference.result import max_statistic_pvalues
-from neurocca.inference.schemes import Plan, Scheme, plan_permutations, run_lengths
+from neurocca.inference.schemes import Scheme
 from neurocca.linalg import top_singular_triplets
 
 Array = Any
@@ -180,7 +181,7 @@ def loading_test(
     # as it came: a data frame's names may say which columns belong to which space
     U, V = estimator.whitened(X, y)
     check_separable(U, V, U.shape[0] - 1)
-    k = _n_components(n_components, estimator, U, V)
+    k = check_n_components(n_components, estimator, U, V)
     plan = plan_permutations(scheme, run_lengths(runs, U.shape[0]), n_permutations, t_r=t_r, rng=rng)
     warn_of_scheme(plan, views, n_dimensions(U) + n_dimensions(V), k)
     x_columns, y_columns = (unit_columns(array_namespace(U).astype(view, U.dtype, copy=False)) for view in views)
@@ -231,15 +232,3 @@ def _threshold(null: NDArray, alpha: float) -> float:
     # p = (1 + m) / (1 + B) with m permutations at or above
     m = int(np.floor(alpha * (1 + len(null)) + 1e-9)) - 1
     return float(np.sort(null.max(axis=1))[::-1][m]) if m >= 0 else float("inf")
-
-
-def _n_components(n_components: int | None, estimator: Any, U: Array, V: Array) -> int:
-    limit = min(U.shape[1], V.shape[1])
-    k = getattr(estimator, "n_components", None) if n_components is None else n_components
-    k = limit if k is None else k
-    if not is_whole(k) or not 1 <= k <= limit:
-        raise ValueError(
-            f"n_components={shown(k)} must be a whole number between 1 and {limit}: the views have {U.shape[1]} and "
-            f"{V.shape[1]} dimensions."
-        )
-    return int(k)

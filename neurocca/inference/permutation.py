@@ -7,20 +7,15 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import ArrayLike, NDArray
 
 from neurocca.inference.bases import whitened_bases
-from neurocca.inference.checks import check_separable, n_dimensions, warn_of_scheme
+from neurocca.inference.checks import check_n_components, check_separable, n_dimensions, warn_of_scheme
 from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
+from neurocca.inference.plan import Plan, plan_permutations
 from neurocca.inference.prewhiten import Prewhiten
-from neurocca.inference.products import RowProducts, ShiftProducts
+from neurocca.inference.products import products_of
 from neurocca.inference.result import PermutationResult, max_statistic_pvalues, permutation_pvalues
-from neurocca.inference.schemes import CircularShift, Plan, Scheme, plan_permutations
+from neurocca.inference.schemes import Scheme
 from neurocca.inference.stepdown import Statistic, StepDown
 from neurocca.linalg import to_numpy
-
-Array = Any
-
-
-TILES_PAY = 500
-"""Shifts from which on a table that has to be made in tiles costs less than a product for each of them."""
 
 
 def permutation_test(
@@ -116,39 +111,16 @@ def permutation_test(
     # rearranging the one view or the other is the same to the statistics; the narrower one moves less memory
     narrow, wide = sorted((bases.U, bases.V), key=lambda basis: basis.shape[1])
     check_separable(narrow, wide, bases.n_free)
-    wanted = getattr(estimator, "n_components", None) if n_components is None else n_components
-    k = _n_components(wanted, narrow, wide)
+    k = check_n_components(n_components, estimator, narrow, wide)
     plan = plan_permutations(bases.scheme, bases.lengths, n_permutations, t_r=t_r, rng=rng)
     warn_of_scheme(plan, bases.views, n_dimensions(narrow) + n_dimensions(wide), k)
     step = StepDown.of(narrow, wide, k, statistic)
-    products: RowProducts | ShiftProducts = RowProducts(narrow, wide, step, plan)
-    if isinstance(plan.scheme, CircularShift):
-        shifts = ShiftProducts(narrow, wide, step, plan, max_memory)
-        # where not even a tile fits, or few shifts are asked for, a product for each of them is the better way
-        products = shifts if shifts.fits or (shifts.is_affordable and len(plan) >= TILES_PAY) else products
+    products = products_of(narrow, wide, step, plan, max_memory)
     found = over_permutations(
         products, len(plan), quantum=products.batch, n_jobs=n_jobs, progress=progress, checkpoint=checkpoint,
         key=(narrow, wide, k, statistic, plan),
     )  # fmt: skip
-    return _result(step, plan, bases.name, _observed(narrow, wide, step), found)
-
-
-def _n_components(wanted: int | None, narrow: Array, wide: Array) -> int:
-    limit = narrow.shape[1]
-    if wanted is None:
-        return limit
-    if isinstance(wanted, bool) or not isinstance(wanted, int | np.integer) or not 1 <= wanted <= limit:
-        raise ValueError(
-            f"n_components={wanted!r} must be a whole number between 1 and {limit}: the views have {limit} and "
-            f"{wide.shape[1]} dimensions."
-        )
-    return int(wanted)
-
-
-def _observed(narrow: Array, wide: Array, step: StepDown) -> NDArray:
-    """Statistics of the observed arrangement, on the way that those of the permutations go."""
-    T = (narrow @ step.rotation).T @ wide
-    return step((T @ T.T)[None, ...], (T @ step.axes)[None, ...])[0, 1:]
+    return _result(step, plan, bases.name, step.observed(narrow, wide), found)
 
 
 def _result(step: StepDown, plan: Plan, scheme: str, observed: NDArray, found: NDArray) -> PermutationResult:

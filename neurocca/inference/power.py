@@ -20,7 +20,8 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import NDArray
 
 from neurocca.inference.options import is_number, shown, whole_number
-from neurocca.inference.schemes import Scheme, as_scheme, seed_sequence
+from neurocca.inference.plan import seed_sequence
+from neurocca.inference.schemes import Scheme, as_scheme
 from neurocca.inference.stepdown import Statistic
 from neurocca.inference.study import Study
 

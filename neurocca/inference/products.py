@@ -15,7 +15,8 @@ import scipy.fft
 from array_api_compat import array_namespace, device, is_numpy_array
 from numpy.typing import NDArray
 
-from neurocca.inference.schemes import CircularShift, Lengths, Plan, starts
+from neurocca.inference.plan import Plan
+from neurocca.inference.schemes import CircularShift, Lengths, starts
 from neurocca.inference.stepdown import StepDown
 from neurocca.linalg import LARGE
 
@@ -24,6 +25,8 @@ BLOCK = 256
 """Columns of the wider basis that are squared at once: fixed, so that memory limits do not change last digits."""
 BATCH_BYTES = 2**22
 """Matrices of a batch stay in a processor's cache."""
+TILES_PAY = 500
+"""Shifts from which on a table that has to be made in tiles costs less than a product for each of them."""
 AT_ONCE = 64
 """Columns whose Fourier coefficients are multiplied at once."""
 
@@ -152,6 +155,16 @@ class ShiftProducts:
                 T += xp.take(table[:, :, start:stop], index, axis=0)
             squares += T @ xp.matrix_transpose(T)
             head += T @ self.step.axes[first + start : first + stop, :]
+
+
+def products_of(U: Array, V: Array, step: StepDown, plan: Plan, max_memory: int) -> RowProducts | ShiftProducts:
+    """What gives the statistics of the permutations of a plan at the least cost; arguments as in `ShiftProducts`."""
+    if isinstance(plan.scheme, CircularShift):
+        shifts = ShiftProducts(U, V, step, plan, max_memory)
+        # where not even a tile fits, or few shifts are asked for, a product for each of them is the better way
+        if shifts.fits or (shifts.is_affordable and len(plan) >= TILES_PAY):
+            return shifts
+    return RowProducts(U, V, step, plan)
 
 
 class LagTables:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neurocca.inference.plan import Plan
 from neurocca.inference.products import LagTables
-from neurocca.inference.schemes import CircularShift, Plan
+from neurocca.inference.schemes import CircularShift
 
 
 def run_products(x: NDArray, y: NDArray, plan: Plan, max_memory: int) -> "MovedProducts | TabledProducts":

@@ -67,6 +67,11 @@ class StepDown:
         """K."""
         return self.axes.shape[1]
 
+    def observed(self, U: Array, V: Array) -> np.ndarray:
+        """Statistic of every step of the observed arrangement, shape (k,), on the way that those of others go."""
+        T = (U @ self.rotation).T @ V
+        return self((T @ T.T)[None, ...], (T @ self.axes)[None, ...])[0, 1:]
+
     def __call__(self, squares: Array, head: Array) -> np.ndarray:
         """Largest singular value, and the statistic of every step, of some permutations.
 

@@ -13,9 +13,10 @@ from scipy.signal import lfilter
 from neurocca.inference.checks import FEW_EFFECTIVE
 from neurocca.inference.options import is_number, shown, whole_number
 from neurocca.inference.parallel import over_permutations
-from neurocca.inference.products import RowProducts, ShiftProducts
+from neurocca.inference.plan import check_t_r, child_seed, plan_permutations
+from neurocca.inference.products import products_of
 from neurocca.inference.result import permutation_pvalues
-from neurocca.inference.schemes import BlockPermute, CircularShift, Lengths, Scheme, check_t_r, plan_permutations
+from neurocca.inference.schemes import BlockPermute, CircularShift, Lengths, Scheme
 from neurocca.inference.stepdown import Statistic, StepDown
 
 MAX_MEMORY = 2**28
@@ -101,8 +102,7 @@ class Study:
         return pvalues, in_sample, held_out
 
     def _one(self, lengths: Lengths, i: int) -> NDArray[np.float64]:
-        key = (*self.seed.spawn_key, i)
-        own, new, order = SeedSequence(self.seed.entropy, spawn_key=key, pool_size=self.seed.pool_size).spawn(3)
+        own, new, order = child_seed(self.seed, i).spawn(3)
         # whitened bases and triangles: view = basis @ triangle; the narrower view is the one that moves
         views = sorted(self.views(own, lengths), key=lambda view: view.shape[1])
         (U, R_x), (V, R_y) = (np.linalg.qr(view) for view in views)
@@ -116,12 +116,8 @@ class Study:
         self, U: NDArray, V: NDArray, step: StepDown, lengths: Lengths, order: SeedSequence
     ) -> NDArray[np.float64]:
         plan = plan_permutations(self.scheme, lengths, self.n_permutations, t_r=self.t_r, rng=order)
-        products: RowProducts | ShiftProducts = RowProducts(U, V, step, plan)
-        if isinstance(plan.scheme, CircularShift):
-            products = ShiftProducts(U, V, step, plan, MAX_MEMORY)
-        T = (U @ step.rotation).T @ V
-        observed = step((T @ T.T)[None], (T @ step.axes)[None])[0, 1:]
-        return np.maximum.accumulate(permutation_pvalues(observed, products(0, len(plan))[:, 1:]))
+        null = products_of(U, V, step, plan, MAX_MEMORY)(0, len(plan))[:, 1:]
+        return np.maximum.accumulate(permutation_pvalues(step.observed(U, V), null))
 
     def views(self, seed: SeedSequence, lengths: Lengths) -> list[NDArray[np.float64]]:
         """Two views with these canonical correlations, centred run by run: shapes (n, p) and (n, q)."""

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurocca.inference.checks import warn_of_scheme
 from neurocca.inference.parallel import Progress, over_permutations
+from neurocca.inference.plan import plan_permutations, run_lengths
 from neurocca.inference.result import max_statistic_pvalues
-from neurocca.inference.schemes import Lengths, Scheme, plan_permutations, run_lengths
+from neurocca.inference.schemes import Lengths, Scheme
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from neurocca import LinearCCA, Prewhiten, permutation_test
 from neurocca.inference import checks
 from neurocca.inference.bases import whitened_bases
 from neurocca.inference.checks import InferenceWarning, check_separable, warn_of_scheme
+from neurocca.inference.plan import plan_permutations
 from neurocca.inference.prewhiten import _fit_order, _LaggedProducts, filtered
 from neurocca.inference.result import max_statistic_pvalues, permutation_pvalues
-from neurocca.inference.schemes import CircularShift, PhaseRandomize, RowShuffle, plan_permutations
+from neurocca.inference.schemes import CircularShift, PhaseRandomize, RowShuffle
 from tests.conftest import ar1
 
 quiet = pytest.mark.filterwarnings("ignore::neurocca.inference.checks.InferenceWarning")

@@ -18,7 +18,8 @@ from neurocca.cca.scoring import paired_correlations
 from neurocca.inference.checks import InferenceWarning
 from neurocca.inference.held_out_null import RefittedNull, WhitenedNull
 from neurocca.inference.matching import match
-from neurocca.inference.schemes import BlockPermute, CircularShift, PhaseRandomize, RowShuffle, plan_permutations
+from neurocca.inference.plan import plan_permutations
+from neurocca.inference.schemes import BlockPermute, CircularShift, PhaseRandomize, RowShuffle
 from tests.conftest import ar1
 
 SHIFT = CircularShift(min_shift=5)

@@ -8,7 +8,8 @@ from scipy.stats import binom
 
 from neurocca import LinearCCA, held_out_test
 from neurocca.inference.left_out_subject import Together, leave_one_subject_out_test
-from neurocca.inference.schemes import BlockPermute, CircularShift, PhaseRandomize, RowShuffle, plan_permutations
+from neurocca.inference.plan import plan_permutations
+from neurocca.inference.schemes import BlockPermute, CircularShift, PhaseRandomize, RowShuffle
 from tests.conftest import ar1
 
 LENGTHS = (60, 80)

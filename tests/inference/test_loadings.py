@@ -9,7 +9,8 @@ from neurocca import KernelCCA, LinearCCA
 from neurocca.cca.scoring import loadings
 from neurocca.inference.loading_null import stepwise_axes
 from neurocca.inference.loadings import loading_test
-from neurocca.inference.schemes import BlockPermute, CircularShift, plan_permutations, run_lengths
+from neurocca.inference.plan import plan_permutations, run_lengths
+from neurocca.inference.schemes import BlockPermute, CircularShift
 from tests.conftest import ar1
 
 pytestmark = pytest.mark.filterwarnings("ignore::neurocca.inference.checks.InferenceWarning")

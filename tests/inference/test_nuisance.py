@@ -7,7 +7,8 @@ from scipy.stats import binom
 
 from neurocca import KernelCCA, LinearCCA, Nuisance, Prewhiten, permutation_test
 from neurocca.inference.nuisance import ResidualSpace
-from neurocca.inference.schemes import RowShuffle, plan_permutations
+from neurocca.inference.plan import plan_permutations
+from neurocca.inference.schemes import RowShuffle
 
 N = 60
 

@@ -13,16 +13,10 @@ from sklearn.datasets import load_linnerud
 
 from neurocca import KernelCCA, LinearCCA, LinearCCACV, permutation_test
 from neurocca.inference.checks import InferenceWarning
+from neurocca.inference.plan import plan_permutations
 from neurocca.inference.products import BLOCK, RowProducts, ShiftProducts, lagged_products
 from neurocca.inference.result import max_statistic_pvalues, permutation_pvalues
-from neurocca.inference.schemes import (
-    BlockPermute,
-    CircularShift,
-    PhaseRandomize,
-    RowShuffle,
-    SignFlip,
-    plan_permutations,
-)
+from neurocca.inference.schemes import BlockPermute, CircularShift, PhaseRandomize, RowShuffle, SignFlip
 from neurocca.inference.stepdown import StepDown
 from tests.conftest import ar1
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
+from neurocca.inference.plan import seed_sequence
 from neurocca.inference.power import MinutesNeeded, minutes_needed, power
-from neurocca.inference.schemes import RowShuffle, as_scheme, seed_sequence
+from neurocca.inference.schemes import RowShuffle, as_scheme
 from neurocca.inference.study import Study, ar1
 
 

@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from neurocca.errors import DataError
 from neurocca.inference import parallel
 from neurocca.inference.parallel import over_permutations
+from neurocca.inference.plan import plan_permutations
 from neurocca.inference.products import RowProducts, ShiftProducts
-from neurocca.inference.schemes import plan_permutations
 from neurocca.inference.stepdown import StepDown
 from neurocca.io.checkpoint import Checkpoint
 
@@ -44,7 +44,7 @@ if __name__ == "__main__":
 DIGEST = """
 import numpy as np, torch
 from neurocca.inference.parallel import _digest
-from neurocca.inference.schemes import plan_permutations
+from neurocca.inference.plan import plan_permutations
 plan = plan_permutations("circular_shift", (60, 70), 99, rng=5)
 print(_digest((np.eye(3), [torch.eye(2)], {"b": "wilks", "a": 0.5}, {"x", "y", "z"}, None, plan)))
 """

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neurocca.inference.plan import plan_permutations, run_lengths
 from neurocca.inference.schemes import (
     SCHEMES,
     BlockPermute,
@@ -17,9 +18,7 @@ from neurocca.inference.schemes import (
     RowShuffle,
     SignFlip,
     as_scheme,
-    plan_permutations,
     rotation_order,
-    run_lengths,
 )
 from tests.conftest import ar1
 

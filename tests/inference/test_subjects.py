@@ -40,7 +40,7 @@ def test_observed_and_null_equal_brute_force(scheme):
     standard = [zscored(x) for x in subjects]
     np.testing.assert_allclose(test.correlations, leave_one_out(standard))
     np.testing.assert_allclose(test.mean, leave_one_out(standard).mean(axis=0))
-    from neurocca.inference.schemes import plan_permutations
+    from neurocca.inference.plan import plan_permutations
 
     plan = plan_permutations(scheme, (50, 70) * 5, 12, rng=4)
     for row, i in zip(test.null, range(12), strict=True):
