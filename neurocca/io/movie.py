@@ -1,322 +1,298 @@
-"""Films: their frames and sound as arrays, and arrays as a film. The only module that knows MoviePy and ffmpeg."""
+"""Films: their pictures as arrays, at evenly spaced times.
+
+Time 0 is the first picture. Pictures come from an ffmpeg child that brings them to the rate and size asked for before
+they reach Python, which took less processor time than MoviePy's, PyAV's and OpenCV's readers when they were measured
+side by side; MoviePy writes films (`neurocca.io.movie_writing`).
+"""
 
 import math
-import re
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
-import imageio_ffmpeg
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from neurocca.design import FeatureSeries
-from neurocca.errors import DataError, NoInputError, OutputError
-from neurocca.features.lowlevel import frame_measures, sound_measures
-from neurocca.io.files import staged
+from neurocca.errors import DataError, UsageError
+from neurocca.features.prefetch import prefetched
+from neurocca.io.ffmpeg import Output, decoding, decoding_pictures
+from neurocca.io.framing import Crop, Framing, exact_rate
+from neurocca.io.movie_header import MovieInfo, first_picture, n_samples, probe
 
-FEATURE_WIDTH = 320
-"""Widest frame, in pixels, that the low-level measures are taken from: films of any resolution become comparable."""
+__all__ = ["Crop", "MovieInfo", "iter_batches", "iter_frames", "n_samples", "probe"]
 
-_HEADER_ROUNDING = 0.005  # ffmpeg prints durations to a hundredth of a second
-_MISSING_TOLERANCE = 1.0  # seconds by which the sound may outlast the pictures
+_FINE_TICK = Fraction(1, 1000)
+_RUN_UP = 10.0  # seconds of pictures decoded before the first that is wanted, when decoding begins in the middle
+_UNREADABLE_END = 1.0  # seconds at the end of a film for which its last readable picture may stand
+
+Fill = Callable[[NDArray[np.uint8]], None]
 
 
 @dataclass(frozen=True)
-class MovieInfo:
-    """What a film's header says.
+class _Plan:
+    """Samples start … stop - 1 at ``rate``, made by ffmpeg's ``filters``, each of ``shape`` (height, width, 3)."""
 
-    ``duration`` is in seconds (to 0.01 s), ``fps`` in frames per second, ``size`` is (width, height) in pixels as
-    shown, after the rotation that the file asks for.
-    ``fps`` is 0 when the header does not say.
-    """
-
-    path: Path
-    duration: float
-    fps: float
-    size: tuple[int, int]
-    has_audio: bool
+    info: MovieInfo
+    rate: Fraction
+    window: str
+    filters: Sequence[str]
+    shape: tuple[int, int, int]
+    start: int
+    stop: int
+    threads: int | None
 
 
-def probe(path: Path | str) -> MovieInfo:
-    """Read a film's header.
-
-    Raises
-    ------
-    NoInputError
-        When there is no such file.
-    DataError
-        When it is not a film that ffmpeg can read.
-    """
-    path = Path(path)
-    # imageio_ffmpeg's own reader leaves pipes open when it fails; decoding one frame shows what ffmpeg finds
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-i", _url(path)]
-    command += ["-map", "0:v:0", "-frames:v", "1", "-f", "null", "-"]
-    child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    source, _, output = child.stderr.decode("utf-8", "replace").partition("\nOutput #0")
-    stream = re.search(r"^ *Stream .* Video: .*$", source, re.MULTILINE)
-    shown = re.search(r"^ *Stream .* Video: .* (\d+)x(\d+)[, ]", output, re.MULTILINE)
-    if child.returncode != 0 or stream is None or shown is None:
-        raise DataError(f"film {path}: ffmpeg finds no readable pictures in it.")
-    fps = re.search(r" ([\d.]+) fps", stream.group())
-    has_audio = re.search(r"^ *Stream .* Audio: ", source, re.MULTILINE) is not None
-    size = (int(shown.group(1)), int(shown.group(2)))
-    return MovieInfo(path, _duration(source, path), float(fps.group(1)) if fps else 0.0, size, has_audio)
-
-
-def _duration(header: str, path: Path) -> float:
-    """Seconds of the film; counted where the header does not say."""
-    clock = re.search(r"^ *Duration: (\d+):(\d+):(\d+\.\d+)", header, re.MULTILINE)
-    if clock is None:
-        return float(imageio_ffmpeg.count_frames_and_secs(_url(path))[1])
-    hours, minutes, seconds = map(float, clock.groups())
-    return 3600 * hours + 60 * minutes + seconds
-
-
-def n_samples(duration: float, rate: float) -> int:
-    """Number of complete sample intervals of 1/rate seconds in a film of so many seconds."""
-    return math.floor((duration + _HEADER_ROUNDING) * rate)
-
-
-def iter_frames(path: Path | str, rate: float, size: tuple[int, int] | None = None) -> Iterator[NDArray[np.uint8]]:
+def iter_frames(
+    path: Path | str,
+    rate: float,
+    size: tuple[int, int] | None = None,
+    *,
+    crop: Crop | None = None,
+    window: Literal["frame", "mean"] = "frame",
+    fit: Literal["stretch", "cover"] = "stretch",
+    resize: int | None = None,
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic",
+    start: int = 0,
+    threads: int | None = None,
+) -> Iterator[NDArray[np.uint8]]:
     """Decode a film at evenly spaced times, one frame in memory at a time.
 
-    Sample k is the frame on screen at k/rate seconds. ffmpeg's ``fps`` filter would by default take the nearest
-    frame in time, which is half a sample late; rounding up from second 0 is exact.
+    Sample k belongs to the interval from k/rate to (k + 1)/rate seconds after the first picture began. There are
+    ``n_samples(probe(path).duration, rate)`` of them.
 
     Parameters
     ----------
     path : path
         Any film that ffmpeg reads.
     rate : float
-        Samples per second.
+        Samples per second; above the film's own rate frames repeat.
     size : (width, height), optional
-        Scale to so many pixels, in the decoder; the film's own size by default.
+        Pixels to scale to; the size as shown by default.
+    crop : (width, height, x, y), optional
+        Part of the picture that is used, in pixels of the film as shown, before it is scaled.
+    window : {"frame", "mean"}
+        Sample k is the frame on screen when its interval begins, or the mean of the frames on screen during it,
+        weighted by their time on screen and rounded. Where the container counts in ticks of a millisecond or less, a
+        frame that begins half a tick late is on time: Matroska rounds the times of most frame rates to milliseconds.
+    fit : {"stretch", "cover"}
+        Scale to exactly ``size``, or scale the short side to ``resize`` pixels and cut the centre out, as networks'
+        own preprocessing does.
+    resize : int, optional
+        Only for "cover".
+    interpolation : {"bicubic", "bilinear"}
+        With a kernel that grows as the picture shrinks (antialiased).
+    start : int
+        First sample that is given; from there on frames are the same, bit by bit, as from the beginning.
+    threads : int, optional
+        Threads of the decoder; as many as there are cores by default.
 
-    Yields
-    ------
-    array, shape (height, width, 3), uint8
-        RGB; ``floor(duration * rate)`` of them, or up to a second less where the sound outlasts the pictures.
+    Returns
+    -------
+    iterator of array, shape (height, width, 3), uint8
+        RGB in full range, by the film's own colour matrix. High dynamic range is not mapped to a smaller one.
 
     Raises
     ------
     NoInputError
         When there is no such file.
     DataError
-        When it is not a film, or ends long before the time that its header gives.
+        When it is not a film, holds no complete interval, or ends long before the time that its header gives; while
+        frames are taken, when it cannot be decoded to its end.
+    UsageError
+        When ``crop`` reaches outside the picture, or another argument cannot be used.
     """
-    if not rate > 0:
-        raise ValueError(f"rate={rate} must be a positive number of samples per second.")
-    info = probe(path)
-    width, height = size or info.size
-    fps = Fraction(rate).limit_denominator(100_000)
-    expected = n_samples(info.duration, rate)
-    options = ["-map", "0:v:0", "-vf", f"fps={fps}:round=up:start_time=0,scale={width}:{height}"]
-    options += ["-frames:v", str(expected), "-pix_fmt", "rgb24", "-f", "rawvideo"]
-    count = 0
-    for chunk in _decode(info.path, options, width * height * 3):
-        count += 1
-        yield np.frombuffer(chunk, dtype=np.uint8).reshape(height, width, 3)
-    if count < n_samples(info.duration - _MISSING_TOLERANCE, rate):
-        raise DataError(
-            f"film {info.path}: pictures end after {count / rate:.1f} s of {info.duration:.1f} s; is it truncated?"
-        )
+    framing = Framing(size, crop, fit, resize, interpolation)
+    return _frames(_plan(path, rate, framing, window, start, threads))
 
 
-def read_audio(path: Path | str, rate: int = 16000) -> NDArray[np.float32]:
-    """Read the whole first sound track of a film.
-
-    Parameters
-    ----------
-    path : path
-        A film.
-    rate : int
-        Samples per second to resample to.
-
-    Returns
-    -------
-    array, shape (n, channels), float32
-        Sound pressure, full scale is ±1; mono stays mono, all else is mixed to stereo. Row 0 is second 0 of the
-        film, also where the track begins later. Shape (0, 0) when the film has no sound track.
-    """
-    info = probe(path)
-    if not info.has_audio:
-        return np.zeros((0, 0), dtype=np.float32)
-    # first_pts=0 fills a late start with silence
-    filters = f"aresample={rate}:async=1:first_pts=0,aformat=sample_fmts=flt:channel_layouts=mono|stereo"
-    options = ["-map", "0:a:0", "-af", filters]
-    # a .au header says how many channels there are (and unlike .wav has no size to be mended at the end)
-    chunks = list(_decode(info.path, [*options, "-c:a", "pcm_f32be", "-f", "au"], 1 << 20))
-    return _parse_au(b"".join(chunks), info.path)
-
-
-def film_features(
-    path: Path | str, rate: float, progress: Callable[[int], object] | None = None
-) -> dict[str, FeatureSeries]:
-    """Low-level features of a film's pictures and sound.
-
-    Parameters
-    ----------
-    path : path
-        A film.
-    rate : float
-        Samples per second; sample k begins at k/rate seconds.
-    progress : callable, optional
-        Called with 1 after every frame; there are ``n_samples(probe(path).duration, rate)``.
-
-    Returns
-    -------
-    dict of FeatureSeries
-        ``lowlevel`` (see `neurocca.features.lowlevel.frame_measures`) and, when the film has sound, ``audio``
-        (see `sound_measures`).
-    """
-    info = probe(path)
-    total = n_samples(info.duration, rate)
-    frames = iter_frames(path, rate, _feature_size(info.size))
-    data, names = frame_measures(_counted(frames, progress))
-    series = {"lowlevel": FeatureSeries(data, np.arange(len(data)) / rate, names)}
-    audio = read_audio(path)
-    if len(audio):
-        sound, sound_names = sound_measures(audio, 16000, 1 / rate, total)
-        series["audio"] = FeatureSeries(sound, np.arange(total) / rate, sound_names)
-    return series
-
-
-def write_movie(
+def iter_batches(
     path: Path | str,
-    frame_function: Callable[[float], NDArray[np.uint8]],
-    duration: float,
-    fps: float,
-    size: tuple[int, int],
-    audio: ArrayLike | None = None,
-    audio_rate: int = 44100,
-) -> Path:
-    """Write a film with H.264 pictures and AAC sound; the same input gives the same bytes.
+    rate: float,
+    batch_size: int,
+    size: tuple[int, int] | None = None,
+    *,
+    crop: Crop | None = None,
+    window: Literal["frame", "mean"] = "frame",
+    fit: Literal["stretch", "cover"] = "stretch",
+    resize: int | None = None,
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic",
+    start: int = 0,
+    threads: int | None = None,
+) -> Iterator[NDArray[np.uint8]]:
+    """Decode a film in batches; a thread decodes up to two of them ahead.
 
     Parameters
     ----------
-    path : path
-        Where to write; must end in .mp4.
-    frame_function : callable
-        From seconds to a (height, width, 3) uint8 RGB frame.
-    duration : float
-        Length in seconds, rounded to a whole number of frames.
-    fps : float
-        Frames per second.
-    size : (width, height)
-        Size of the frames in pixels; even numbers.
-    audio : array, shape (n, 2), optional
-        Sound pressure, full scale is ±1.
-    audio_rate : int
-        Samples of sound per second.
+    path, rate, size, crop, window, fit, resize, interpolation, start, threads
+        As `iter_frames` takes them.
+    batch_size : int
+        Frames in an array; the last one may have fewer.
 
     Returns
     -------
-    Path
-        The file written.
+    iterator of array, shape (n, height, width, 3), uint8
+        Every one is an array of its own.
+
+    Raises
+    ------
+    NoInputError, DataError, UsageError
+        As `iter_frames` raises them.
     """
-    from moviepy import VideoClip  # slow to import, and only needed to write
-
-    path = Path(path)
-    if path.suffix != ".mp4" or size[0] % 2 or size[1] % 2:
-        raise ValueError(f"{path} of {size[0]}x{size[1]} pixels: expected a name in .mp4 and even numbers of pixels.")
-    if frame_function(0.0).shape != (size[1], size[0], 3):
-        raise ValueError(f"frames have shape {frame_function(0.0).shape}, expected ({size[1]}, {size[0]}, 3).")
-    # MoviePy truncates duration * fps, so half a frame more keeps the last one
-    clip = VideoClip(frame_function, duration=(round(duration * fps) + 0.5) / fps)
-    if audio is not None:
-        clip = clip.with_audio(_audio_clip(np.asarray(audio), audio_rate, duration))
-    with staged(path.parent) as folder:
-        try:
-            clip.write_videofile(
-                str(folder / path.name),
-                fps=fps,
-                codec="libx264",
-                audio_codec="aac",
-                audio_fps=audio_rate,
-                temp_audiofile=str(folder / "sound.m4a"),
-                pixel_format="yuv420p",
-                threads=1,  # x264's output depends on the number of threads
-                logger=None,
-            )
-        except OSError as error:
-            raise OutputError(f"film {path}: cannot be written: {_last_line(str(error))}") from error
-    return path
+    if batch_size < 1:
+        raise UsageError(f"batch_size={batch_size} must be at least 1.")
+    framing = Framing(size, crop, fit, resize, interpolation)
+    plan = _plan(path, rate, framing, window, start, threads)
+    return prefetched(_batches(plan, batch_size), lambda batch: batch, ahead=2)
 
 
-def _audio_clip(audio: NDArray, rate: int, duration: float) -> object:
-    """Sound of shape (n, 2) as a MoviePy clip.
+def _plan(path: Path | str, rate: float, framing: Framing, window: str, start: int, threads: int | None) -> _Plan:
+    if window not in ("frame", "mean"):
+        raise UsageError(f"window={window!r} must be 'frame' or 'mean'.")
+    if start < 0:
+        raise UsageError(f"start={start} must not be negative.")
+    exact = exact_rate(rate)
+    info = probe(path)
+    filters, (width, height) = framing.filters(info)
+    stop = n_samples(info.duration, rate)
+    if stop == 0:
+        raise DataError(f"film {info.path}: lasts {info.duration:.3g} s, less than one sample at {rate:g} per second.")
+    return _Plan(info, exact, window, filters, (height, width, 3), start, stop, threads)
 
-    MoviePy's own AudioArrayClip truncates second * rate, which now and then repeats a sample and skips the next.
+
+def _frames(plan: _Plan) -> Iterator[NDArray[np.uint8]]:
+    with _decoder(plan) as fill:
+        for _ in range(plan.start, plan.stop):
+            frame = np.empty(plan.shape, dtype=np.uint8)
+            fill(frame)
+            yield frame
+
+
+def _batches(plan: _Plan, batch_size: int) -> Iterator[NDArray[np.uint8]]:
+    with _decoder(plan) as fill:
+        for first in range(plan.start, plan.stop, batch_size):
+            batch = np.empty((min(batch_size, plan.stop - first), *plan.shape), dtype=np.uint8)
+            for frame in batch:
+                fill(frame)
+            yield batch
+
+
+@contextmanager
+def _decoder(plan: _Plan) -> Iterator[Fill]:
+    """Function that fills an array with the next sample."""
+    if plan.start >= plan.stop:
+        yield lambda frame: None
+        return
+    before = [] if plan.threads is None else ["-threads", str(plan.threads), "-filter_threads", str(plan.threads)]
+    before += _seek(plan.info, plan.start / plan.rate)
+    options = ["-map", "0:V:0", "-fps_mode", "passthrough", "-f", "rawvideo"]
+    if plan.window == "mean":
+        options += ["-vf", ",".join(plan.filters)]
+        with decoding_pictures(plan.info.path, options, before) as (pictures, ticks):
+            yield _Means(plan, pictures, ticks).fill
+    else:
+        options += ["-vf", ",".join([*_sampling(plan), *plan.filters])]
+        with decoding(plan.info.path, options, before) as pictures:
+            yield _OnScreen(plan, pictures).fill
+
+
+def _sampling(plan: _Plan) -> list[str]:
+    """Filters that let the frames on screen at k/rate through.
+
+    ffmpeg's ``fps`` filter would by default take the frame that is nearest in time, half a sample late; rounding up is
+    exact. Counted from 0 also when decoding begins in the middle, so that times are rounded in the same way: what the
+    filter repeats for the time before never gets further.
     """
-    from moviepy import AudioClip
-
-    def sound_at(seconds: float | NDArray) -> NDArray:
-        return audio[np.clip(np.rint(np.asarray(seconds) * rate).astype(int), 0, len(audio) - 1)]
-
-    return AudioClip(sound_at, duration=min(duration, len(audio) / rate), fps=rate)
+    first = plan.info.first
+    early = 1 if first.tick <= _FINE_TICK else 0
+    clock = [f"settb={first.tick / 2}", f"setpts=PTS-({2 * first.ticks + early})"]  # in half ticks
+    return [*clock, f"fps={plan.rate}:round=up:start_time=0", f"trim=start_frame={plan.start}"]
 
 
-def _decode(path: Path, options: list[str], chunk_size: int) -> Iterator[bytes]:
-    """Output of ffmpeg in chunks of so many bytes; the child ends with the iterator."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-i", _url(path), *options, "pipe:1"]
-    # messages go to a file: a pipe that nobody reads would block ffmpeg
-    with tempfile.TemporaryFile() as messages:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages)
-        assert child.stdout is not None
-        try:
-            while chunk := child.stdout.read(chunk_size):
-                yield chunk
-            if child.wait() != 0:
-                raise DataError(f"film {path}: ffmpeg cannot decode it: {_tail(messages)}")
-        finally:
-            child.kill()  # does nothing to a child that has ended
-            child.stdout.close()
-            child.wait()
+def _seek(info: MovieInfo, seconds: Fraction) -> list[str]:
+    """Options that begin decoding in the middle, so early that all from that second on is as from the beginning.
+
+    A picture is whole when decoding begins at a key frame before it. Films without real key frames build the picture up
+    in stripes over seconds, and where frames are rare an index may point to one that comes too late: so the first
+    picture that is decoded must lie a run-up before the time that is wanted.
+    """
+    first = info.first
+    back = _RUN_UP
+    while info.seekable and (target := float(seconds) - back) > 0:
+        # "accurate" would drop the frame that is on screen at the target
+        options = ["-noaccurate_seek", "-ss", f"{target:.6f}"]
+        found, _ = first_picture(info.path, options)
+        if found is not None and (found.ticks - first.ticks) * first.tick <= seconds - Fraction(_RUN_UP):
+            return options
+        back *= 2
+    return []
 
 
-def _url(path: Path) -> str:
-    """Name for ffmpeg that it can take neither for an option nor for a protocol."""
-    if not path.is_file():
-        hint = "its content has not been fetched (datalad get)" if path.is_symlink() else "no such file"
-        raise NoInputError(f"film {path}: {hint}.")
-    return f"file:{path.absolute()}"
+class _OnScreen:
+    """Samples as ffmpeg gives them."""
+
+    def __init__(self, plan: _Plan, pictures: Output) -> None:
+        self._plan, self._pictures = plan, pictures
+        self._index = plan.start
+        self._last: NDArray[np.uint8] | None = None
+
+    def fill(self, frame: NDArray[np.uint8]) -> None:
+        """Next sample."""
+        if not self._pictures.fill(frame):
+            left = (self._plan.stop - self._index) / self._plan.rate
+            if self._last is None or left > _UNREADABLE_END:
+                raise _unreadable(self._plan, self._index / self._plan.rate)
+            frame[:] = self._last
+        self._last = frame
+        self._index += 1
 
 
-def _tail(messages: IO[bytes]) -> str:
-    messages.seek(0)
-    return _last_line(messages.read().decode("utf-8", "replace"))
+class _Means:
+    """Means over intervals, from all frames and their times."""
+
+    def __init__(self, plan: _Plan, pictures: Output, ticks: IO[str]) -> None:
+        self._plan, self._pictures, self._ticks = plan, pictures, ticks
+        self._index = plan.start
+        self._frame, self._next = np.empty(plan.shape, np.uint8), np.empty(plan.shape, np.uint8)
+        self._sum, self._part = np.empty(plan.shape, np.float32), np.empty(plan.shape, np.float32)
+        self._begin = Fraction(0)
+        self._end: Fraction | float = Fraction(0)
+        self._advance()
+        self._advance()
+
+    def fill(self, frame: NDArray[np.uint8]) -> None:
+        """Next sample."""
+        begin, end = self._index / self._plan.rate, (self._index + 1) / self._plan.rate
+        self._sum[:] = 0
+        while self._end <= begin:
+            self._advance()
+        while True:
+            share = (min(self._end, end) - max(self._begin, begin)) * self._plan.rate
+            np.multiply(self._frame, np.float32(share), out=self._part)
+            self._sum += self._part
+            if self._end >= end:
+                break
+            self._advance()
+        np.rint(self._sum, out=self._sum)
+        frame[:] = self._sum
+        self._index += 1
+
+    def _advance(self) -> None:
+        self._frame, self._next = self._next, self._frame
+        self._begin = Fraction(self._end)
+        info = self._plan.info
+        if self._pictures.fill(self._next):
+            self._end = (int(self._ticks.readline()) - info.first.ticks) * info.first.tick
+        elif info.last_begins - self._begin > _UNREADABLE_END:
+            raise _unreadable(self._plan, self._begin)
+        else:
+            self._end = math.inf
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "no message"
-
-
-def _parse_au(sound: bytes, path: Path) -> NDArray[np.float32]:
-    """Samples (n, channels) of a .au stream of big-endian float32."""
-    if len(sound) < 24 or sound[:4] != b".snd":
-        raise DataError(f"film {path}: its sound track cannot be decoded.")
-    start, channels = int.from_bytes(sound[4:8], "big"), int.from_bytes(sound[20:24], "big")
-    n = (len(sound) - start) // (4 * channels)
-    samples = np.frombuffer(sound, dtype=">f4", count=n * channels, offset=start)
-    return samples.astype(np.float32).reshape(n, channels)
-
-
-def _feature_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Size of at most FEATURE_WIDTH pixels' width with the same proportions."""
-    width, height = size
-    return (width, height) if width <= FEATURE_WIDTH else (FEATURE_WIDTH, max(1, round(height * FEATURE_WIDTH / width)))
-
-
-def _counted(
-    frames: Iterator[NDArray[np.uint8]], progress: Callable[[int], object] | None
-) -> Iterator[NDArray[np.uint8]]:
-    for frame in frames:
-        yield frame
-        if progress is not None:
-            progress(1)
+def _unreadable(plan: _Plan, seconds: Fraction) -> DataError:
+    return DataError(
+        f"film {plan.info.path}: cannot be decoded beyond {float(seconds):.1f} s of {plan.info.duration:.1f} s; is it "
+        "damaged?"
+    )
