@@ -1,16 +1,18 @@
-"""Feature sources: film files, and studyforrest's published measures and annotations of its film."""
+"""Sources of features that are no films: events, tables, and what studyforrest published of its film."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from neurocca import studyforrest
 from neurocca.config import FeaturesConfig
 from neurocca.design import FeatureSeries
-from neurocca.errors import DataError, NoInputError
-from neurocca.features.annotations import event_features, location_features
+from neurocca.errors import DataError, NoInputError, UsageError
+from neurocca.features.annotations import event_features, event_names, events_features, location_features
+from neurocca.io.annotations import is_events, read_events, read_series
 from neurocca.io.recording import run_label
 from neurocca.io.timeseries import read_table
 
@@ -28,19 +30,32 @@ FRAME_MEASURES = {
 }
 """Names of the per-frame measures in studyforrest-data-confoundsannotation, by feature space."""
 
-Progress = Callable[[int], object]
+TABLES = (".tsv", ".tsv.gz", ".csv", ".npy")
+"""How the names of tables of features end."""
 
 
-def read_source(source: Path, config: FeaturesConfig, progress: Progress | None = None) -> tuple[Spaces, list[Path]]:
-    """Features of one source, and the files that they were read from.
+def read_source(
+    source: Path,
+    config: FeaturesConfig,
+    *,
+    run: str | None = None,
+    durations: Mapping[str, float] | None = None,
+    columns: Mapping[str, tuple[str, ...]] | None = None,
+) -> tuple[Spaces, list[Path]]:
+    """Features of a source that is no film, and the files that they were read from.
 
     Parameters
     ----------
     source : Path
-        A film, or a clone of studyforrest-data-confoundsannotation or studyforrest-data-annotations.
+        BIDS events, a table of features (.tsv, .csv, .npy), or a clone of studyforrest-data-confoundsannotation or
+        studyforrest-data-annotations.
     config : FeaturesConfig
-    progress : callable, optional
-        Called with 1 after every run.
+    run : str, optional
+        Run label of a file; told from its name by default.
+    durations : mapping, optional
+        Seconds of the film of each run, which regressors of events last as long as.
+    columns : mapping, optional
+        Names of the features that the events of all runs have in common, by space, of `event_columns`.
 
     Raises
     ------
@@ -52,29 +67,73 @@ def read_source(source: Path, config: FeaturesConfig, progress: Progress | None 
     if not source.exists():
         raise NoInputError(f"{source}: no such file or directory.")
     if source.is_file():
-        from neurocca.io.movie import film_features
-
-        series = film_features(source, config.rate)
-        return {space: {film_run(source): s} for space, s in series.items()}, [source]
+        label = run or run_of(source)
+        space = table_space(source)
+        series = _table_features(source, config, (durations or {}).get(label), (columns or {}).get(space))
+        return {space: {label: series}}, [source]
+    if run is not None:
+        raise UsageError(f"{source}: a folder of all runs, which no run label can be given to.")
     if (source / "annotation" / "visual").is_dir():
-        return _frame_measures(source / "annotation", progress)
+        return _frame_measures(source / "annotation")
     if (source / "researchcut").is_dir():
-        return _annotations(source / "researchcut", config.annotation_rate, progress)
+        return _annotations(source / "researchcut", config.annotation_rate)
     raise NoInputError(
         f"{source}: holds neither annotation/visual (studyforrest-data-confoundsannotation) nor researchcut "
         "(studyforrest-data-annotations), and is not a film."
     )
 
 
-def film_run(film: Path) -> str:
-    """Run label in a film's name: ``run-2`` is run 2, studyforrest's ``seg1`` is run 2 too; 1 by default."""
-    if match := re.search(r"run-?0*(\d+)", film.stem):
+def event_columns(sources: Iterable[Path]) -> dict[str, tuple[str, ...]]:
+    """Names of the features that the events of several runs have in common, by space."""
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for source in sources:
+        if source.is_file() and not is_film(source) and is_events(source):
+            tables.setdefault(table_space(source), []).append(read_events(source))
+    return {space: event_names(of_space) for space, of_space in tables.items()}
+
+
+def is_film(source: Path) -> bool:
+    """Whether a source is to be read as a film: every file that is not named as a table."""
+    return not source.is_dir() and not source.name.lower().endswith(TABLES)
+
+
+def run_of(source: Path) -> str:
+    """Run label in a name: ``run-2`` is run 2, studyforrest's ``seg1`` is run 2 too; 1 by default."""
+    if match := re.search(r"run-?0*(\d+)", source.name):
         return run_label(match[1])
-    match = re.search(r"seg(\d+)$", film.stem)
+    match = re.search(r"seg(\d+)$", source.stem)
     return str(int(match[1]) + 1) if match else "1"
 
 
-def _frame_measures(folder: Path, progress: Progress | None) -> tuple[Spaces, list[Path]]:
+def table_space(source: Path) -> str:
+    """Name of the space that a table of features makes: its BIDS ``desc``, or what is left without run and suffix.
+
+    Examples
+    --------
+    >>> table_space(Path("sub-01_task-movie_run-1_desc-words_timeseries.tsv")), table_space(Path("ratings_run-02.npy"))
+    ('words', 'ratings')
+    >>> table_space(Path("sub-01_task-movie_run-1_events.tsv"))
+    'events'
+    """
+    stem = re.sub("(" + "|".join(map(re.escape, TABLES)) + ")$", "", source.name, flags=re.IGNORECASE)
+    if match := re.search(r"(?:^|_)desc-([A-Za-z0-9]+)", stem):
+        return match[1]
+    parts = [part for part in stem.split("_") if not re.match(r"(sub|ses|task|acq|run|recording)-|run-?\d+$", part)]
+    return "_".join(parts) or "features"
+
+
+def _table_features(
+    source: Path, config: FeaturesConfig, duration: float | None, names: tuple[str, ...] | None
+) -> FeatureSeries:
+    if not is_events(source):
+        return read_series(source, rate=config.annotation_rate if source.suffix == ".npy" else None)
+    events = read_events(source)
+    if duration is None:
+        duration = float((events["onset"] + events["duration"].fillna(0)).max())
+    return events_features(events, config.annotation_rate, duration, names)
+
+
+def _frame_measures(folder: Path) -> tuple[Spaces, list[Path]]:
     spaces: Spaces = {space: {} for space in FRAME_MEASURES}
     files: list[Path] = []
     for segment, run in enumerate(studyforrest.RUNS):
@@ -87,8 +146,6 @@ def _frame_measures(folder: Path, progress: Progress | None) -> tuple[Spaces, li
             data = np.column_stack(columns)
             times = np.arange(n_frames) / studyforrest.FPS
             spaces[space][run] = FeatureSeries(data, times, tuple(measures.values()))
-        if progress:
-            progress(1)
     return spaces, files
 
 
@@ -115,7 +172,7 @@ def _frame_values(path: Path) -> np.ndarray:
     return column
 
 
-def _annotations(folder: Path, rate: float, progress: Progress | None) -> tuple[Spaces, list[Path]]:
+def _annotations(folder: Path, rate: float) -> tuple[Spaces, list[Path]]:
     """Annotations of the whole film, cut into runs here.
 
     The per-run files that are published beside them lack the last 16 s of every run but the last.
@@ -138,8 +195,6 @@ def _annotations(folder: Path, rate: float, progress: Progress | None) -> tuple[
         spaces["locations"][run] = location_features(in_run(shots), rate, duration)
         spaces["emotions"][run] = event_features(in_run(emotions), emotion_columns, rate, duration)
         spaces["music"][run] = event_features(in_run(music), {"on": "music", "fg": "music_foreground"}, rate, duration)
-        if progress:
-            progress(1)
     return spaces, [shots_path, emotions_path, music_path]
 
 
