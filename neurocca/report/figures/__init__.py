@@ -1,5 +1,6 @@
 """The figures of a report: arrays in, SVG text (or a PNG data-URI for brains) out. Only here is anything drawn."""
 
+from neurocca.report.figures.augmentation import augmentation_drift
 from neurocca.report.figures.brains import brain_map, map_range
 from neurocca.report.figures.features import feature_loadings, variant_labels
 from neurocca.report.figures.inference import held_out_overview, held_out_per_run, null_histogram
@@ -8,6 +9,7 @@ from neurocca.report.figures.selection import shrinkage_curve
 from neurocca.report.figures.series import time_courses
 
 __all__ = [
+    "augmentation_drift",
     "brain_map",
     "feature_loadings",
     "held_out_overview",
