@@ -22,21 +22,68 @@ HRF_MODELS = (
 )
 
 
+FILM_SPACES = ("cnn", "audio", "lowlevel", "motion", "shots")
+"""Kinds of features that are made from a film."""
+
+
 @dataclass(frozen=True)
 class FeaturesConfig:
     """How films and annotations become feature series.
 
-    ``rate`` is the number of samples per second taken from a film, ``annotation_rate`` that of the regressors
-    made of annotated events.
+    Parameters
+    ----------
+    rate : samples per second taken from a film.
+    annotation_rate : samples per second of regressors made of annotated events.
+    spaces : kinds of features made from a film, of FILM_SPACES; empty means cnn, lowlevel and, where the film has
+        sound, audio.
+    window : sample k is the "frame" on screen at k / rate seconds, or the "mean" of the frames from then to the
+        next sample.
+    crop : part of the picture that is used: "" all of it, "auto" without the bars around it, or "W:H:X:Y" in pixels.
+    model : name of the network, see `neurocca.features.networks.build_network`.
+    layers : module paths; empty means the model's own choice.
+    pooling : what becomes of a layer's positions.
+    weights : "pretrained", "random", or a file.
+    reduce : how the network's layers are reduced: "" not at all, "pca:K", "srp:K" or "srp:K+pca:K"; K is a number of
+        components or, for pca, the share of variance that they keep.
+    reduce_runs : runs that a pca is fitted on; empty means all.
+    n_views : augmented views of every frame that the network's features are averaged over; 0 means the frame itself.
+    augment_strength : of the augmentation, relative to its default strengths.
+    device : "auto", "cpu", "cuda", "cuda:1" or "mps".
+    precision : "auto" takes bfloat16 where it is fast and agrees with single precision.
+    batch_size : frames in one pass through the network.
+    compile : whether torch compiles the network first.
     """
 
-    rate: float = 5.0
+    rate: float = 4.0
     annotation_rate: float = 10.0
+    spaces: tuple[str, ...] = ()
+    window: Literal["frame", "mean"] = "frame"
+    crop: str = ""
+    model: str = "efficientnet-lite0"
+    layers: tuple[str, ...] = ()
+    pooling: Literal["none", "avg", "max", "pyramid", "cls", "patch_mean"] = "avg"
+    weights: str = "pretrained"
+    reduce: str = ""
+    reduce_runs: tuple[str, ...] = ()
+    n_views: int = 0
+    augment_strength: float = 1.0
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch_size: int = 16
+    compile: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rate", "annotation_rate"):
             value = getattr(self, name)
             _check(0 < value <= 1000, f"features.{name}={value} must be samples per second, above 0 and up to 1000.")
+        for space in self.spaces:
+            _check(space in FILM_SPACES, f"features.spaces: {space!r} is none of {', '.join(FILM_SPACES)}.")
+        for name in ("spaces", "layers"):
+            values = getattr(self, name)
+            _check(len(set(values)) == len(values), f"features.{name}={list(values)} repeat.")
+        _check(self.batch_size >= 1, f"features.batch_size={self.batch_size} must be at least 1.")
+        _check(self.n_views >= 0, f"features.n_views={self.n_views} must not be negative.")
+        _check(self.augment_strength >= 0, f"features.augment_strength={self.augment_strength} must not be negative.")
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,8 @@ def test_two_tables_of_one_run_are_not_told_apart(parcel_dataset, capsys):
 
 def test_features_must_have_the_same_names_in_every_run(parcel_dataset, capsys):
     with h5py.File(parcel_dataset / "features.h5", "r+") as file:
-        file["film/run-2"].attrs["names"] = '["motion", "brightness"]'
+        del file["film/run-2/names"]
+        file["film/run-2/names"] = np.array([b"motion", b"brightness"])
     fails(capsys, run(parcel_dataset), 65, "other features in run 2 .motion, brightness", parcel_dataset / "out")
 
 
@@ -218,9 +219,8 @@ def test_constant_features_are_left_out_and_named(parcel_dataset, capfd):
         for n in (1, 2, 3):
             group = file[f"film/run-{n}"]
             data = np.column_stack([group["data"][()], np.full(90, 0.1)])
-            del group["data"]
-            group["data"] = data
-            group.attrs["names"] = '["brightness", "motion", "still"]'
+            del group["data"], group["names"]
+            group["data"], group["names"] = data, np.array([b"brightness", b"motion", b"still"])
     for n, response in enumerate(('response = "delays"', 'response = "hrf"')):
         config = parcel_dataset / "config.toml"
         config.write_text(re.sub(r"response = .*", response, config.read_text()))
@@ -258,6 +258,7 @@ def test_a_page_that_cannot_be_replaced_leaves_no_half_output(parcel_dataset, ca
 def test_feature_files_do_not_replace_films(parcel_dataset, capsys):
     film = parcel_dataset / "film.mp4"
     film.write_bytes(b"a film")
+    (parcel_dataset / "other.mp4").write_bytes(b"another")
     fails(
         capsys, ["features", str(parcel_dataset / "other.mp4"), "-o", str(film)], 73, "exists and is no feature store"
     )
@@ -347,5 +348,5 @@ def test_an_interrupt_is_not_a_traceback(monkeypatch, capsys):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("neurocca.cli._bids_app", interrupted)
+    monkeypatch.setattr("neurocca.cli.app._bids_app", interrupted)
     fails(capsys, ["a", "b", "participant"], 130, "interrupted")

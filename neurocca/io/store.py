@@ -1,17 +1,19 @@
 """The feature store: film features on their own time axis, in one HDF5 file.
 
-Layout: ``/<space>/run-<label>/data`` (time, feature) and ``times`` (seconds since the film of the run began), with
-the feature names in the group's attribute ``names``. The file's attribute ``provenance`` says in JSON what the
-features were made from.
+Layout: ``/<space>/run-<label>/data`` (time, feature), ``times`` (seconds since the film of the run began) and ``names``
+(of the features, UTF-8); the group's attribute ``provenance`` says in JSON what they were made from. Where a space was
+reduced, ``/<space>/reduction`` holds the fitted projection.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurocca.design import FeatureSeries
 from neurocca.errors import DataError
@@ -19,7 +21,32 @@ from neurocca.io.files import staged
 from neurocca.io.recording import run_key
 from neurocca.io.timeseries import check_file
 
-FORMAT = "neurocca feature store 1"
+FORMAT = "neurocca feature store 2"
+
+_CHUNK_BYTES = 1 << 20  # of a chunk of HDF5: what is read at once where a part is asked for
+_RUN = "run-"
+_REDUCTION = "reduction"
+
+
+@dataclass(frozen=True)
+class BlockedSeries:
+    """Features of one run that come block by block, for series that need not fit in memory.
+
+    Parameters
+    ----------
+    blocks : callable
+        Gives the rows from the first to the last, in arrays of shape (b, f).
+    times : array, shape (t,)
+        Start of each sample in seconds since the film of this run began.
+    names : tuple of str, length f
+    """
+
+    blocks: Callable[[], Iterable[NDArray]]
+    times: NDArray[np.floating]
+    names: tuple[str, ...]
+
+
+Series = FeatureSeries | BlockedSeries
 
 
 class FeatureStore:
@@ -52,9 +79,11 @@ class FeatureStore:
             self._file = h5py.File(path, "r")
         except OSError as error:
             raise DataError(f"features {path}: not a readable HDF5 file ({path.stat().st_size} bytes).") from error
-        if self._file.attrs.get("format") != FORMAT:
+        found = self._file.attrs.get("format")
+        if found != FORMAT:
             self._file.close()
-            raise DataError(f"features {path}: an HDF5 file, but not a {FORMAT}: make it with 'neurocca features'.")
+            what = f"a {found}" if isinstance(found, str) else "an HDF5 file"
+            raise DataError(f"features {path}: {what}, but not a {FORMAT}: make it with 'neurocca features'.")
 
     def __enter__(self) -> Self:
         return self
@@ -72,14 +101,33 @@ class FeatureStore:
             raise DataError(f"features {self.path}: holds no feature space.")
         return found
 
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """What the features were made from."""
-        return json.loads(self._file.attrs["provenance"])
-
     def runs(self, space: str) -> list[str]:
-        """Run labels of one space."""
-        return sorted((name.removeprefix("run-") for name in self._file[space]), key=run_key)
+        """Run labels of one space; none where there is no such space."""
+        names = self._file.get(space, ())
+        return sorted((name.removeprefix(_RUN) for name in names if name.startswith(_RUN)), key=run_key)
+
+    def provenance(self, space: str, run: str) -> dict[str, Any]:
+        """What the features of one space and run were made from; empty where that was not written down."""
+        with self._reading(space, run):
+            return json.loads(self._file[f"{space}/{_RUN}{run}"].attrs.get("provenance", "{}"))
+
+    def shape(self, space: str, run: str) -> tuple[int, int]:
+        """Number of samples and of features."""
+        with self._reading(space, run):
+            n, f = self._file[f"{space}/{_RUN}{run}/data"].shape
+            return n, f
+
+    def times(self, space: str, run: str) -> NDArray[np.floating]:
+        """Start of each sample in seconds since the film of the run began, shape (t,)."""
+        with self._reading(space, run):
+            return self._file[f"{space}/{_RUN}{run}/times"][()]
+
+    def reduction(self, space: str) -> tuple[dict[str, NDArray], dict[str, Any]] | None:
+        """Arrays and description of the projection that a space was reduced by; None where it was not."""
+        group = self._file[space].get(_REDUCTION) if space in self._file else None
+        if group is None:
+            return None
+        return {name: group[name][()] for name in group}, json.loads(group.attrs["description"])
 
     def read(self, space: str, run: str) -> FeatureSeries:
         """Features of one space and run.
@@ -89,40 +137,123 @@ class FeatureStore:
         DataError
             When the store's content is damaged or holds values that are not finite.
         """
-        try:
-            group = self._file[f"{space}/run-{run}"]
+        with self._reading(space, run):
+            group = self._file[f"{space}/{_RUN}{run}"]
             data, times = group["data"][()], group["times"][()]
-            series = FeatureSeries(data, times, tuple(map(str, json.loads(group.attrs["names"]))))
+            series = FeatureSeries(data, times, tuple(name.decode() for name in group["names"][()]))
             if len(times) < 2 or not np.isfinite(times).all():
                 raise ValueError(f"{len(times)} sample times, of which {int(np.isfinite(times).sum())} are finite.")
             bad = ~np.isfinite(data).all(axis=0)
-        except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"features {self.path}: space {space!r}, run {run} is damaged: {error}") from error
         if bad.any():
             names = ", ".join(np.array(series.names)[bad])
             raise DataError(f"features {self.path}: space {space!r}, run {run} holds NaN or infinity in: {names}.")
         return series
 
+    def _reading(self, space: str, run: str) -> "_Reading":
+        return _Reading(f"features {self.path}: space {space!r}, run {run} is damaged")
 
-def write_store(path: Path, spaces: Mapping[str, Mapping[str, FeatureSeries]], provenance: Mapping[str, Any]) -> None:
+
+class _Reading:
+    """Whatever fails while a group is read says where the damage is."""
+
+    def __init__(self, complaint: str) -> None:
+        self.complaint = complaint
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError | KeyError | ValueError | TypeError | AttributeError):
+            raise DataError(f"{self.complaint}: {error}") from error
+
+
+def write_store(
+    path: Path,
+    spaces: Mapping[str, Mapping[str, Series]],
+    provenance: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    reductions: Mapping[str, tuple[Mapping[str, NDArray], Mapping[str, Any]]] | None = None,
+    keep: Mapping[str, Iterable[str]] | None = None,
+) -> None:
     """Write a feature store atomically; equal content gives equal bytes.
 
     Parameters
     ----------
     path : Path
-    spaces : mapping of mapping of FeatureSeries
+    spaces : mapping of mapping of FeatureSeries or BlockedSeries
         Series by space and run label.
-    provenance : mapping
-        Anything JSON can hold.
+    provenance : mapping of mapping, optional
+        What they were made from, by space and run label; anything JSON can hold.
+    reductions : mapping, optional
+        Arrays and description of the projection, by space that was reduced.
+    keep : mapping, optional
+        Run labels by space that are taken over from the store that is there and will be replaced.
     """
     import h5py
 
     with staged(path.parent) as folder, h5py.File(folder / path.name, "w") as file:
         file.attrs["format"] = FORMAT
-        file.attrs["provenance"] = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
+        if keep:
+            with h5py.File(path, "r") as old:
+                _copy_kept(old, file, keep, set(reductions or ()))
         for space, runs in sorted(spaces.items()):
             for run, series in runs.items():
-                group = file.create_group(f"{space}/run-{run}")
-                group.create_dataset("data", data=series.data, compression="gzip", shuffle=True)
-                group.create_dataset("times", data=series.times, compression="gzip", shuffle=True)
-                group.attrs["names"] = json.dumps(series.names, ensure_ascii=False)
+                group = file.create_group(f"{space}/{_RUN}{run}")
+                group.attrs["provenance"] = _json(((provenance or {}).get(space) or {}).get(run) or {})
+                _write_series(group, series)
+        for space, (arrays, description) in sorted((reductions or {}).items()):
+            group = file.create_group(f"{space}/{_REDUCTION}")
+            group.attrs["description"] = _json(description)
+            for name, array in sorted(arrays.items()):
+                group.create_dataset(name, data=array)
+
+
+def _copy_kept(old: Any, file: Any, keep: Mapping[str, Iterable[str]], reduced: set[str]) -> None:
+    for space, runs in sorted(keep.items()):
+        group = file.require_group(space)
+        names = [f"{_RUN}{run}" for run in runs]
+        if _REDUCTION in old[space] and space not in reduced:
+            names.append(_REDUCTION)
+        for name in names:
+            old.copy(f"{space}/{name}", group, name)
+
+
+def _write_series(group: Any, series: Series) -> None:
+    shape = (len(series.times), len(series.names))
+    packed = {"compression": "gzip", "shuffle": True}
+    group.create_dataset("times", data=series.times, **packed)
+    group.create_dataset("names", data=np.array([name.encode() for name in series.names]), **packed)
+    if isinstance(series, FeatureSeries):
+        group.create_dataset("data", data=series.data, **packed)
+        return
+    row, dataset = 0, None
+    for block in series.blocks():
+        if dataset is None:
+            dataset = group.create_dataset("data", shape, block.dtype, chunks=_chunks(shape, block.dtype), **packed)
+        if row + len(block) > shape[0]:
+            raise ValueError(f"at least {row + len(block)} rows came for {shape[0]} sample times.")
+        dataset[row : row + len(block)] = block
+        row += len(block)
+    if row < shape[0]:
+        raise ValueError(f"{row} rows came for {shape[0]} sample times.")
+
+
+def _chunks(shape: tuple[int, int], dtype: np.dtype) -> tuple[int, int]:
+    """Whole rows where they fit."""
+    columns = max(1, min(shape[1], _CHUNK_BYTES // dtype.itemsize))
+    return max(1, min(shape[0], _CHUNK_BYTES // (columns * dtype.itemsize))), columns
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False)
+
+
+def stored_blocks(path: Path, space: str, run: str, n_rows: int = 1024) -> Iterator[NDArray]:
+    """Rows of one space and run, so many at a time, from a store of any size."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        data = file[f"{space}/{_RUN}{run}/data"]
+        for start in range(0, len(data), n_rows):
+            yield data[start : start + n_rows]

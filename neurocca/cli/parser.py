@@ -1,0 +1,28 @@
+"""What all verbs of the command line share."""
+
+import argparse
+import logging
+from typing import Any, NoReturn
+
+from neurocca.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser whose errors are those of the command line."""
+
+    def error(self, message: str) -> NoReturn:
+        """One line, with the exit code of the BIDS execution specification for a usage error."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def add(parser: Any, *flags: str, **options: Any) -> None:
+    """Add a flag in both spellings, --like-this and --like_this."""
+    underscored = ["--" + flag[2:].replace("-", "_") for flag in flags if flag.startswith("--") and "-" in flag[2:]]
+    parser.add_argument(*flags, *underscored, **options)
+
+
+def start_logging(verbosity: int) -> None:
+    """Say what is done: 1 what, 2 everything."""
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG)
+    logging.basicConfig(level=logging.WARNING, format="neurocca: %(message)s", force=True)
+    logging.getLogger("neurocca").setLevel(level)

@@ -1,0 +1,138 @@
+"""The passes over the films of a store: which there are, and running them, here or in several processes."""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+
+from neurocca.config import FeaturesConfig
+from neurocca.errors import DataError, UsageError
+from neurocca.io.files import sha256
+from neurocca.io.parts import Parts
+from neurocca.io.timeseries import check_file
+from neurocca.steps.measures import LowLevel, Motion, Shots
+from neurocca.steps.network_pass import NetworkPass, default_layers
+from neurocca.steps.passes import LOWLEVEL_WIDTH, SMALL_WIDTH, About, Film, FilmPass, MeasurePass, SoundPass, block_size
+from neurocca.steps.progress import progress_bar
+from neurocca.steps.reduction import Projection
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pass over one film, and what its features will have been made from."""
+
+    film: Film
+    one: FilmPass
+    origin: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder for its parts: that of another film, other settings or other blocks differs."""
+        block = block_size(self.one.config.batch_size)
+        content = json.dumps([self.origin, self.film.run, self.one.spaces, block], sort_keys=True)
+        return f"run-{self.film.run}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job, its saved rows, and what it says of them."""
+
+    job: Job
+    parts: Parts
+    about: About
+
+
+def film_passes(film: Film, config: FeaturesConfig, projection: Projection, device: str) -> list[FilmPass]:
+    """All passes that a configuration asks for.
+
+    Raises
+    ------
+    DataError
+        When audio is asked for and the film has no sound.
+    """
+    spaces = config.spaces or ("cnn", "lowlevel", *(("audio",) if film.info.has_audio else ()))
+    if "audio" in spaces and not film.info.has_audio:
+        raise DataError(f"film {film.path}: has no sound track, and features of the space audio are asked for.")
+    passes: dict[str, FilmPass] = {
+        "audio": SoundPass(config),
+        "lowlevel": MeasurePass("lowlevel", _lowlevel, config, LOWLEVEL_WIDTH),
+        "motion": MeasurePass("motion", Motion, config, SMALL_WIDTH, every_frame=True),
+        "shots": MeasurePass("shots", _shots, config, SMALL_WIDTH, every_frame=True),
+    }
+    if "cnn" in spaces:
+        weights = config.weights
+        if weights not in ("pretrained", "random"):
+            check_file(Path(weights))
+            weights = sha256(Path(weights))
+        passes["cnn"] = NetworkPass(config, default_layers(config), weights, projection, device)
+    return [passes[space] for space in spaces]
+
+
+def only(one: FilmPass, spaces: Sequence[str]) -> FilmPass:
+    """The pass for some of its spaces."""
+    if isinstance(one, NetworkPass):
+        layers = tuple(layer for layer, space in zip(one.layers, one.spaces, strict=True) if space in spaces)
+        return replace(one, layers=layers)
+    return one
+
+
+def run_jobs(jobs: Sequence[Job], folder: Path, n_jobs: int) -> list[Finished]:
+    """Run what is not finished yet.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    folder : Path
+        For the parts.
+    n_jobs : int
+        Processes; with one, this one.
+    """
+    parts = [Parts(folder / job.folder) for job in jobs]
+    waiting = [(job, p) for job, p in zip(jobs, parts, strict=True) if p.about() is None]
+    if n_jobs == 1:
+        for job, p in waiting:
+            _run(job, p)
+    elif waiting:
+        with progress_bar(len(waiting), "features", "pass") as done:
+            runner = Parallel(n_jobs, return_as="generator_unordered")
+            for _ in runner(delayed(_run)(job, p) for job, p in waiting):
+                done(1)
+    return [Finished(job, p, _read(p)) for job, p in zip(jobs, parts, strict=True)]
+
+
+def _run(job: Job, parts: Parts) -> None:
+    film, one = job.film, job.one
+    start, before = time.perf_counter(), len(parts)
+    if before:
+        log.info("run %s, %s: goes on at block %d", film.run, one.name, before)
+    with progress_bar(one.total(film), f"run {film.run} {one.name}", "frame") as done:
+        about = one.run(film, parts, done)
+    if about.n_rows < 2:
+        raise DataError(f"film {film.path}: {about.n_rows} samples are too few for a time series.")
+    parts.finish(asdict(about))
+    seconds = time.perf_counter() - start
+    log.info("run %s, %s: %d samples in %.1f s", film.run, one.name, about.n_rows, seconds)
+
+
+def _read(parts: Parts) -> About:
+    about = parts.about()
+    if about is None:
+        raise UsageError(f"{parts.folder}: was removed while it was in use.")
+    names = {space: tuple(names) for space, names in about["names"].items()}
+    return About(names, about["n_rows"], about["details"])
+
+
+def _lowlevel(frame_rate: float, rate: float, size: tuple[int, int]) -> LowLevel:
+    return LowLevel()
+
+
+def _shots(frame_rate: float, rate: float, size: tuple[int, int]) -> Shots:
+    return Shots(frame_rate, rate)

@@ -1,0 +1,120 @@
+"""What a feature store will hold: series that are made now, and what is taken over from the store that is there."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from neurocca.errors import DataError, NoInputError, OutputError, UsageError
+from neurocca.io.recording import run_key
+from neurocca.io.store import FeatureStore, Series
+from neurocca.steps.passes import Film
+from neurocca.steps.provenance import difference, same_origin
+
+log = logging.getLogger(__name__)
+
+
+class StorePlan:
+    """Series by space and run, new and old.
+
+    Parameters
+    ----------
+    output : Path
+        A store, or where one will be.
+    overwrite : bool
+        Whether features of other films or settings may be replaced.
+
+    Raises
+    ------
+    OutputError
+        When something that is no store is in its place.
+    """
+
+    def __init__(self, output: Path, overwrite: bool) -> None:
+        self.output, self.overwrite = output, overwrite
+        self.old = _old_provenance(output)
+        self.series: dict[str, dict[str, Series]] = {}
+        self.provenance: dict[str, dict[str, Any]] = {}
+        self._wanted: set[tuple[str, str]] = set()
+
+    def drop_other_films(self, films: Iterable[Film]) -> None:
+        """Refuse, or forget, what the store has of the same runs from other films."""
+        for film in films:
+            for (space, run), there in list(self.old.items()):
+                source = there.get("film")
+                if run != film.run or source is None or source["sha256"] == film.sha256:
+                    continue
+                if not self.overwrite:
+                    raise UsageError(
+                        f"{self.output}: holds space {space!r} of run {run} from another film ({source['name']}); "
+                        "--overwrite replaces everything of that run."
+                    )
+                del self.old[space, run]
+
+    def want(self, space: str, run: str, origin: dict[str, Any]) -> bool:
+        """Whether a space of a run, asked for from such an origin, has to be made.
+
+        Raises
+        ------
+        UsageError
+            When two sources give it, or the store holds it from elsewhere and must not be overwritten.
+        """
+        if (space, run) in self._wanted:
+            raise UsageError(
+                f"space {space!r} of run {run} was already read from another source: name files run-1, run-2, … or "
+                "say --runs, and give every source once."
+            )
+        self._wanted.add((space, run))
+        there = self.old.get((space, run))
+        if there is None:
+            return True
+        if same_origin(there, origin):
+            log.info("%s: space %s of run %s is up to date", self.output, space, run)
+            return False
+        if not self.overwrite:
+            raise UsageError(
+                f"{self.output}: holds space {space!r} of run {run} from {difference(there, origin)}; --overwrite "
+                "replaces it."
+            )
+        return True
+
+    def check_fitted_alike(self, space: str, runs: Iterable[str]) -> None:
+        """Refuse to fit a projection for some of the runs of a space only."""
+        others = sorted({r for s, r in self.old if s == space} - set(runs), key=run_key)
+        if others:
+            raise UsageError(
+                f"{self.output}: space {space!r} would be reduced otherwise than in run {', '.join(others)}: give the "
+                "films of all runs, or --reduction-from a store."
+            )
+
+    def add(self, space: str, run: str, series: Series, provenance: dict[str, Any]) -> None:
+        """Take up a series."""
+        self.series.setdefault(space, {})[run] = series
+        self.provenance.setdefault(space, {})[run] = provenance
+
+    def kept(self) -> dict[str, list[str]]:
+        """Runs by space that stay as they are."""
+        kept: dict[str, list[str]] = {}
+        for space, run in self.old:
+            if run not in self.series.get(space, {}):
+                kept.setdefault(space, []).append(run)
+        return kept
+
+    def described(self) -> list[str]:
+        """One phrase per space that was made."""
+        return [
+            f"{space} ({len(next(iter(runs.values())).names)} features; run {', '.join(sorted(runs, key=run_key))})"
+            for space, runs in sorted(self.series.items())
+        ]
+
+
+def _old_provenance(output: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    if not output.exists() and not output.is_symlink():
+        return {}
+    try:
+        with FeatureStore(output) as store:
+            spaces = store.spaces
+            return {(space, run): store.provenance(space, run) for space in spaces for run in store.runs(space)}
+    except (DataError, NoInputError) as error:
+        # a film, say, whose name was given by mistake
+        raise OutputError(f"output {output}: exists and is no feature store; it is left as it is ({error})") from error
