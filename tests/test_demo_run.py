@@ -13,12 +13,17 @@ from neurocca.cli import main
 from neurocca.demo import make_dataset
 
 
+def config(folder: Path) -> list[str]:
+    return ["--config-file", str(folder / "config.toml")]
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     make_dataset(folder / "dataset", n_subjects=1, n_runs=3, n_volumes=120, seed=0)
+    (folder / "config.toml").write_text('[features]\nspaces = ["lowlevel", "audio"]\n')
     command = [str(folder / "dataset"), str(folder / "out"), "participant", "-w", str(folder / "work")]
-    assert main([*command, "--n-permutations", "99", "--n-components", "3"]) == 0
+    assert main([*command, *config(folder), "--n-permutations", "99", "--n-components", "3"]) == 0
     return folder
 
 
@@ -62,7 +67,7 @@ def test_film_features_are_kept_and_used_again_with_relative_paths_too(study, ca
     before = store.stat().st_mtime_ns
     monkeypatch.chdir(study)
     command = ["dataset", "again", "participant", "-w", "work", "-v"]
-    assert main([*command, "--n-permutations", "99", "--n-components", "3"]) == 0
+    assert main([*command, *config(study), "--n-permutations", "99", "--n-components", "3"]) == 0
     assert store.stat().st_mtime_ns == before
     assert "up to date" in capfd.readouterr().err
     for name in ("desc-cca_components.nii.gz", "stat-r_desc-ccaStimulus_statmap.nii.gz", "desc-cca_mixing.tsv"):
@@ -87,7 +92,9 @@ def test_a_damaged_volume_is_named(study, capsys, tmp_path):
     whole = bold.read_bytes()
     bold.write_bytes(whole[: len(whole) // 2])
     try:
-        code = main([str(study / "dataset"), str(tmp_path / "out"), "participant", "-w", str(study / "work")])
+        code = main(
+            [str(study / "dataset"), str(tmp_path / "out"), "participant", "-w", str(study / "work"), *config(study)]
+        )
     finally:
         bold.write_bytes(whole)
     error = capsys.readouterr().err.strip()

@@ -14,22 +14,19 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, gaussian_gradient_magnitude
 from scipy.signal import lfilter
 
-from neurocca.design import FeatureSeries
-from neurocca.temporal.hrf import convolve_hrf
-
 RESOLUTION = 8
 """Voxel size in millimetres."""
 
-COMPONENTS = {
-    "truth_00": ("loudness", ((-54, -20, 6), (54, -20, 6))),
-    "truth_01": ("motion", ((0, -88, 2), (-44, -68, 4), (44, -68, 4))),
+AREAS = {
+    "truth_00": ((-54, -20, 6), (54, -20, 6)),
+    "truth_01": ((0, -88, 2), (-44, -68, 4), (44, -68, 4)),
 }
-"""Planted components: the feature that drives each, and the MNI coordinates of its areas in millimetres."""
+"""Areas of the planted components, MNI coordinates in millimetres: the first hear, the second see."""
 
 BLOB_SD = 12.0
 """Size of an area, millimetres."""
 
-PEAK = 1.5
+PEAK = 3.0
 """Percent signal change per standard deviation of the response at the centre of an area."""
 
 ONGOING = np.array([0.7, 0.3])
@@ -90,28 +87,6 @@ def standard_head() -> Head:
     return Head(baseline, inside, edge / edge.max(), template.affine)
 
 
-def respond(series: dict[str, FeatureSeries], volume_times: NDArray) -> NDArray[np.float64]:
-    """Haemodynamic response of each planted component to one run of the film.
-
-    Parameters
-    ----------
-    series : dict of FeatureSeries
-        As `neurocca.io.movie.film_features` gives them.
-    volume_times : array, shape (n,)
-        Middle of each volume, in seconds since the film began.
-
-    Returns
-    -------
-    array, shape (n, 2)
-        In the features' own units; of the loudness the logarithm is taken.
-    """
-    sound, pictures = series["audio"], series["lowlevel"]
-    loudness = np.log(sound.data[:, [sound.names.index("loudness")]] + 1e-4)
-    motion = pictures.data[:, [pictures.names.index("motion")]]
-    columns = [(loudness, sound.times), (motion, pictures.times)]
-    return np.hstack([convolve_hrf(data, times, volume_times, model="glover") for data, times in columns])
-
-
 def planted_maps(head: Head, rng: Generator) -> NDArray[np.float64]:
     """Response of one person's brain to each component, in percent signal change.
 
@@ -127,7 +102,7 @@ def planted_maps(head: Head, rng: Generator) -> NDArray[np.float64]:
     array, shape (x, y, z, 2)
     """
     maps = []
-    for _, areas in COMPONENTS.values():
+    for areas in AREAS.values():
         blobs = np.zeros(head.inside.shape)
         for area in areas:
             centre = np.array(area) + rng.normal(0, 3, 3)

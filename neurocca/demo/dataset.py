@@ -1,4 +1,4 @@
-"""The demo dataset: a BIDS dataset with a generated film and simulated BOLD that has known components in it."""
+"""The demo dataset: a BIDS dataset with a real or a generated film and simulated BOLD with known components in it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,39 +11,73 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 import neurocca
-from neurocca.config import FeaturesConfig
-from neurocca.demo import bold
+from neurocca.demo import bold, responses
 from neurocca.demo.film import FPS, SIZE, SOUND_RATE, Film, sound_track
 from neurocca.errors import OutputError
 from neurocca.io.files import json_text, staged, write_text
-from neurocca.io.movie import film_features, write_movie
+from neurocca.io.movie_writing import write_movie
+from neurocca.io.sample_film import CITATION, SEGMENTS, cut_sample_film
 from neurocca.io.volumes import save_image
 
 _README = """# neurocca demo
 
-**Simulated data.** Nobody was scanned. A computer drew and sounded the films in `stimuli/`, and the BOLD images were
-computed from them: two planted components, one driven by the loudness of the sound (temporal areas) and one by the
-motion in the pictures (occipital areas), under noise, ongoing activity, drift and head motion.
+**Simulated data.** Nobody was scanned. {film}
+The BOLD images were computed from the films in `stimuli/`: two planted components, one driven by the loudness of the
+sound (temporal areas) and one by {pictures} (occipital areas), under noise, ongoing activity, drift and head motion.
 
 * `derivatives/motion`: the simulated head motion, named as fMRIPrep names it.
 * `derivatives/truth`: what was planted, as maps (percent signal change) and time courses (standard deviations).
 
-Made by `neurocca.demo.make_dataset` with seed {seed}; the same version and seed make the same files again.
+Made by `neurocca.demo.make_dataset` with seed {seed}; the same version, film and seed make the same files again.
 """
 
-
 N_SUBJECTS, N_RUNS = 2, 3
+
+N_VOLUMES, T_R = 150, 2.0
+"""Of a run with the generated film; T_R in seconds."""
+
+REAL_N_VOLUMES, REAL_T_R = 132, 1.2
+"""Of a run with the real film, whose stretches last 158 s."""
+
+
+SEED = 1
+"""Of the command's dataset, chosen among three: noise can hold a third component that the film seems to share."""
+
+SETTINGS = {"features.layers": [responses.LAYER], "features.reduce": "pca:5"}
+"""Of the analysis, where they differ from the defaults: 400 volumes in all do not carry hundreds of features."""
+
+
+@dataclass(frozen=True)
+class _Story:
+    """What is said of the film and of the second component."""
+
+    film: str
+    pictures: str
+    truth: str
+
+
+_GENERATED = _Story("A computer drew and sounded the films.", "the motion in the pictures", "motion")
+_REAL = _Story(
+    f"The films are stretches of {CITATION}.",
+    "what the pictures show (the first principal component of a network's last stage)",
+    f"first principal component of {responses.NETWORK}, {responses.LAYER}",
+)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Size of the dataset, and the folder it is written into."""
+    """Size of the dataset, its film, and the folder it is written into."""
 
     root: Path
+    film: Path | None
     n_subjects: int
     n_runs: int
     n_volumes: int
     t_r: float
+
+    @property
+    def story(self) -> _Story:
+        return _REAL if self.film else _GENERATED
 
     @property
     def film_seconds(self) -> float:
@@ -58,10 +92,11 @@ class _Plan:
 def make_dataset(
     root: Path | str,
     *,
+    film: Path | None = None,
     n_subjects: int = N_SUBJECTS,
     n_runs: int = N_RUNS,
-    n_volumes: int = 150,
-    t_r: float = 2.0,
+    n_volumes: int | None = None,
+    t_r: float | None = None,
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> Path:
@@ -71,10 +106,13 @@ def make_dataset(
     ----------
     root : path
         Folder of the dataset; must not exist or be empty.
+    film : path, optional
+        *Big Buck Bunny*, as `neurocca.io.sample_film.fetch_sample_film` brings it; of its length come up to 3 runs.
+        A film is generated when it is not given.
     n_subjects, n_runs, n_volumes : int
-        Subjects, runs of each and volumes of each run.
-    t_r : float
-        Repetition time in seconds.
+        Subjects, runs of each and volumes of each run; 132 volumes by default, 150 of a generated film.
+    t_r : float, optional
+        Repetition time in seconds; 1.2 by default, 2 with a generated film.
     seed : int
         The same seed and version make the same files. More subjects or runs leave the first ones as they are,
         except that responses are scaled over all runs.
@@ -90,44 +128,55 @@ def make_dataset(
     ------
     OutputError
         When the folder is not empty or cannot be written.
+    ValueError
+        When the real film is too short for so many runs or volumes.
     """
     root = Path(root)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise OutputError(f"output {root}: is not an empty folder; the demo dataset needs its own.")
+    n_volumes = n_volumes or (REAL_N_VOLUMES if film else N_VOLUMES)
+    t_r = t_r or (REAL_T_R if film else T_R)
+    if film and (n_runs > len(SEGMENTS) or n_volumes * t_r > REAL_N_VOLUMES * REAL_T_R):
+        raise ValueError(f"{n_runs} runs of {n_volumes * t_r:g} s: the film has {len(SEGMENTS)} of up to 158.4 s.")
     film_rng, subject_rng = np.random.default_rng(seed).spawn(2)
     done = progress or (lambda _: None)
     with staged(root) as folder:
-        plan = _Plan(folder, n_subjects, n_runs, n_volumes, t_r)
+        plan = _Plan(folder, film, n_subjects, n_runs, n_volumes, t_r)
         _write_descriptions(plan, seed)
-        responses = _make_films(plan, film_rng, done)
+        planted = _make_films(plan, film_rng, done)
         head = bold.standard_head()
         for number, rng in enumerate(subject_rng.spawn(n_subjects), start=1):
-            _make_subject(plan, f"{number:02d}", head, responses, rng, done)
+            _make_subject(plan, f"{number:02d}", head, planted, rng, done)
     return root
 
 
 def _make_films(plan: _Plan, rng: Generator, done: Callable[[int], object]) -> list[NDArray[np.float64]]:
     """Write one film per run; returns the planted time courses of each run, shape (n_volumes, 2)."""
-    responses = []
-    middles = (np.arange(plan.n_volumes) + 0.5) * plan.t_r
+    films = []
     for number, run_rng in enumerate(rng.spawn(plan.n_runs), start=1):
-        picture_rng, sound_rng = run_rng.spawn(2)
-        film = Film(plan.film_seconds, picture_rng)
-        sound = sound_track(plan.film_seconds, sound_rng)
         path = plan.root / "stimuli" / _film_name(number)
-        write_movie(path, film.frame, plan.film_seconds, FPS, SIZE, sound, SOUND_RATE)
-        # from the film as it was written: what the pipeline will see
-        responses.append(bold.respond(film_features(path, FeaturesConfig().rate), middles))
+        if plan.film:
+            cut_sample_film(plan.film, SEGMENTS[number - 1], plan.film_seconds, path)
+        else:
+            picture_rng, sound_rng = run_rng.spawn(2)
+            generated = Film(plan.film_seconds, picture_rng)
+            sound = sound_track(plan.film_seconds, sound_rng)
+            write_movie(path, generated.frame, plan.film_seconds, FPS, SIZE, sound, SOUND_RATE)
+        films.append(path)
         done(1)
-    stacked = np.concatenate(responses)
-    return [(r - stacked.mean(axis=0)) / stacked.std(axis=0) for r in responses]
+    # from the films as they were written: what the pipeline will see
+    seen = responses.pictures(films) if plan.film else responses.motion(films)
+    middles = (np.arange(plan.n_volumes) + 0.5) * plan.t_r
+    planted = [responses.respond([responses.loudness(f), s], middles) for f, s in zip(films, seen, strict=True)]
+    stacked = np.concatenate(planted)
+    return [(r - stacked.mean(axis=0)) / stacked.std(axis=0) for r in planted]
 
 
 def _make_subject(
     plan: _Plan,
     subject: str,
     head: bold.Head,
-    responses: list[NDArray[np.float64]],
+    planted: list[NDArray[np.float64]],
     rng: Generator,
     done: Callable[[int], object],
 ) -> None:
@@ -136,8 +185,8 @@ def _make_subject(
     maps = bold.planted_maps(head, brain_rng)
     truth = plan.func(subject, "truth")
     save_image(bold.as_image(maps, head.affine), f"{truth}_desc-truth_components.nii.gz")
-    _write_table(f"{truth}_desc-truth_mixing.tsv", np.concatenate(responses), tuple(bold.COMPONENTS))
-    for number, (course, run_rng) in enumerate(zip(responses, runs_rng.spawn(plan.n_runs), strict=True), start=1):
+    _write_table(f"{truth}_desc-truth_mixing.tsv", np.concatenate(planted), tuple(bold.AREAS))
+    for number, (course, run_rng) in enumerate(zip(planted, runs_rng.spawn(plan.n_runs), strict=True), start=1):
         run = f"run-{number}"
         motion = bold.motion_parameters(plan.n_volumes, run_rng)
         volumes = bold.simulate_run(head, maps, course, bold.motion_leak(head, run_rng), motion, run_rng)
@@ -170,15 +219,15 @@ def _write_descriptions(plan: _Plan, seed: int) -> None:
             "GeneratedBy": [made_by],
             **common,
         },
-        "task-movie_bold.json": _bold_json(plan.t_r),
-        "task-movie_events.json": _EVENTS_JSON,
+        "task-movie_bold.json": _bold_json(plan),
+        "task-movie_events.json": _events_json(plan),
         "derivatives/motion/dataset_description.json": _derivative("motion", [motion, made_by], common),
         "derivatives/truth/dataset_description.json": _derivative("truth", [truth, made_by], common),
-        "derivatives/truth/task-movie_desc-truth_decomposition.json": _TRUTH_JSON,
+        "derivatives/truth/task-movie_desc-truth_decomposition.json": _truth_json(plan),
     }
     for name, content in texts.items():
         write_text(plan.root / name, json_text(content))
-    write_text(plan.root / "README.md", _README.format(seed=seed))
+    write_text(plan.root / "README.md", _README.format(seed=seed, film=plan.story.film, pictures=plan.story.pictures))
     write_text(plan.root / "participants.tsv", participants)
     write_text(plan.root / "derivatives/motion/README.md", "# Simulated head motion of the neurocca demo\n")
     write_text(plan.root / "derivatives/truth/README.md", "# Planted components of the neurocca demo\n")
@@ -187,26 +236,26 @@ def _write_descriptions(plan: _Plan, seed: int) -> None:
     write_text(plan.root / "derivatives/motion/.bidsignore", "*_timeseries.*\n")
 
 
-_EVENTS_JSON = {
-    "trial_type": {
-        "LongName": "Kind of stimulus",
-        "Description": "What was on screen",
-        "Levels": {"movie": "A generated film with sound"},
+def _events_json(plan: _Plan) -> dict[str, Any]:
+    film = f"A stretch of {CITATION}" if plan.film else "A generated film with sound"
+    return {
+        "trial_type": {"LongName": "Kind of stimulus", "Description": "What was on screen", "Levels": {"movie": film}}
     }
-}
-
-_TRUTH_JSON = {
-    "Method": "Planted: response of the feature convolved with nilearn's Glover response, all runs stacked",
-    "Components": {name: feature for name, (feature, _) in bold.COMPONENTS.items()},
-    "MapUnits": "percent signal change per standard deviation of the time course",
-}
 
 
-def _bold_json(t_r: float) -> dict[str, Any]:
+def _truth_json(plan: _Plan) -> dict[str, Any]:
+    return {
+        "Method": "Planted: response of the feature convolved with nilearn's Glover response, all runs stacked",
+        "Components": dict(zip(bold.AREAS, ("loudness", plan.story.truth), strict=True)),
+        "MapUnits": "percent signal change per standard deviation of the time course",
+    }
+
+
+def _bold_json(plan: _Plan) -> dict[str, Any]:
     return {
         "TaskName": "movie",
-        "RepetitionTime": t_r,
-        "TaskDescription": "Watching a generated film; the BOLD images are simulated",
+        "RepetitionTime": plan.t_r,
+        "TaskDescription": "Watching a film; the BOLD images are simulated",
         "Instructions": "None: nobody was scanned",
     }
 

@@ -94,8 +94,28 @@ def _film(d: Mapping[str, Any], features: Collection[str]) -> str:
     )
     return (
         f"The film was described by {counted(d['NumberOfFeatures'], 'feature column')} from "
-        f"{counted(len(spaces), 'feature space')}: {named}.{logs} {_response(d)}{filtered} Features were {scaled}."
+        f"{counted(len(spaces), 'feature space')}: {named}.{_networks(d)}{logs} {_response(d)}{filtered} Features were "
+        f"{scaled}."
     )
+
+
+def _networks(d: Mapping[str, Any]) -> str:
+    """A sentence for every network that looked at the film, with whose weights it did."""
+    sentences: dict[str, list[str]] = {}
+    for space, made in d.get("FeatureSources", {}).items():
+        settings, weights = made.get("settings", {}), made.get("weights")
+        if not weights:
+            continue
+        reduced = f", reduced by {settings['reduction']}," if settings.get("reduction") else ""
+        views = f" ({settings['n_views']} augmented views averaged)" if settings.get("n_views") else ""
+        text = (
+            f" Frames were taken {settings['rate']:g} times per second{views} and passed through the network "
+            f"{settings['model']} (weights: {weights['citation'] or weights['source']}; SHA-256 "
+            f"{weights['sha256'][:12]}…), of which the layers {{layers}} entered with pooling "
+            f"{settings['pooling']!r}{reduced}."
+        )
+        sentences.setdefault(text, []).append(space.rpartition("_")[2])
+    return "".join(text.replace("{layers}", listing(layers)) for text, layers in sentences.items())
 
 
 def _response(d: Mapping[str, Any]) -> str:

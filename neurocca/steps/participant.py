@@ -88,6 +88,7 @@ def run_participants(
             log.info("sub-%s: %d runs of task %s", recording.subject, len(recording.runs), recording.task)
             results = analyse(recording, assemble(recording, store, config), config, n_jobs=n_jobs)
             results.decomposition["Inputs"] = _digests(bids_dir, recording, store.path)
+            results.decomposition["FeatureSources"] = _feature_sources(store, results)
             results.decomposition["Command"] = command
             with staged(output_dir) as folder:
                 write_results(folder, results, config)
@@ -198,6 +199,12 @@ def _films(recording: Recording) -> dict[str, Path]:
             why = "its content is not here: get it with datalad" if film.is_symlink() else "no such file"
             raise NoInputError(f"{film}: {why}; events.tsv of sub-{recording.subject}, run {run} names it.")
     return films
+
+
+def _feature_sources(store: FeatureStore, results: Results) -> dict[str, Any]:
+    """What each feature space was made from, as the store says of its first run."""
+    spaces = results.decomposition["FeatureSpaces"]
+    return {space: store.provenance(space, store.runs(space)[0]) for space in spaces}
 
 
 def _digests(root: Path, recording: Recording, store: Path) -> list[dict[str, str]]:
