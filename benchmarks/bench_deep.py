@@ -32,6 +32,9 @@ PLAIN = functools.partial(perceptron, hidden=(256,))
 
 def cca_zoo(X, Y, X_new, Y_new, seed):
     """DCCA as its documentation shows it: train, then linear CCA on the training encodings."""
+    from neurocca.features.networks import import_torchvision
+
+    import_torchvision()  # which Lightning imports, and a torch without CUDA only takes like this
     import lightning.pytorch as pl
     from cca_zoo.deep import DCCA, MultiviewDataset
     from cca_zoo.linear import CCA

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from cca_zoo.deep.objectives import CCALoss
 
 from neurocca.cca.deep.losses import (
     batch_correlations,
@@ -12,6 +11,7 @@ from neurocca.cca.deep.losses import (
 )
 from neurocca.cca.scoring import paired_correlations
 from neurocca.cca.solvers import solve_cca
+from neurocca.features.networks import import_torchvision
 
 
 def encodings(n: int = 60, d: int = 4, e: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,6 +37,9 @@ def test_correlation_loss_is_the_sum_that_the_solver_finds(ridge):
 
 
 def test_squared_batch_correlations_are_the_loss_of_cca_zoo():
+    import_torchvision()  # which cca-zoo imports by way of Lightning, and a torch without CUDA only takes like this
+    from cca_zoo.deep.objectives import CCALoss
+
     U, V = encodings()
     theirs = CCALoss(reg_covar=1e-9)([U, V])
     assert -batch_correlations(U, V, 1e-9).square().sum().item() == pytest.approx(theirs.item(), rel=1e-6)
