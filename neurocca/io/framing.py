@@ -51,7 +51,6 @@ class Framing:
             chain += [self._scale((width, height), matrix), "format=gbrp"]
             width, height, x, y = self.crop
             chain.append(f"crop={width}:{height}:{x}:{y}")
-            matrix = ""
         scaled, cut = self._sizes((width, height))
         chain += [self._scale(scaled, matrix), "format=rgb24"]
         if cut != scaled:

@@ -63,6 +63,12 @@ def test_bars_in_some_scenes_only_are_left(tmp_path, n_whole):
     assert detect_crop(encode(tmp_path / "film.mp4", frames, 25)) == (*SIZE, 0, 0)
 
 
+def test_a_grey_sky_over_one_scene_is_no_bar(tmp_path):
+    scenes = np.concatenate([framed(moving(50, (320, 136)), SIZE, 0, 22, 0), moving(50, SIZE, seed=1)])
+    scenes[50:, :60], scenes[50:, 120:] = 100, 100
+    assert detect_crop(encode(tmp_path / "film.mp4", scenes, 25)) == (*SIZE, 0, 0)
+
+
 def test_dark_scenes_titles_and_frames_of_one_colour_change_nothing(tmp_path):
     light = framed(moving(40, (320, 136)), SIZE, 0, 22, 0)
     dark = light // 12
@@ -74,11 +80,10 @@ def test_dark_scenes_titles_and_frames_of_one_colour_change_nothing(tmp_path):
     assert detect_crop(encode(tmp_path / "blank.mp4", np.concatenate([grey, white]), 25)) == (*SIZE, 0, 0)
 
 
-def test_margins_of_paper_are_content(tmp_path):
-    assert detect_crop(encode(tmp_path / "film.mp4", framed(moving(40, (160, 90)), SIZE, 80, 45, 240), 25))[2:] == (
-        0,
-        0,
-    )
+@pytest.mark.parametrize("margin", [240, (60, 120, 200)])
+def test_margins_of_paper_and_sky_are_content(tmp_path, margin):
+    frames = framed(moving(40, (160, 90)), SIZE, 80, 45, margin)
+    assert detect_crop(encode(tmp_path / "film.mp4", frames, 25)) == (*SIZE, 0, 0)
 
 
 def test_noise_in_the_bars_does_not_hide_them(tmp_path, rng):

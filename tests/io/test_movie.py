@@ -338,6 +338,19 @@ def test_cover_does_what_networks_own_preprocessing_does(photograph, crop, inter
     assert np.quantile(difference, 0.999) <= 8
 
 
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("size", [(150, 90), (320, 213), (900, 600)])
+def test_light_is_scaled_as_pillow_scales_it(tmp_path, interpolation, size):
+    light = load_sample_image("china.jpg")[:426].mean(axis=2).astype(np.uint8)
+    frame = np.repeat(light[..., None], 3, axis=2)
+    path = encode(tmp_path / "film.mp4", [frame] * 4, 4, "-c:v", "libx264rgb", "-qp", 0)
+    expected = np.asarray(Image.fromarray(light).resize(size, getattr(Image, interpolation.upper())))[..., None]
+    got = next(iter_frames(path, 1, size, interpolation=interpolation)).astype(int)
+    difference = np.abs(got - expected)
+    assert difference.mean() < 0.2  # with ffmpeg's own bicubic kernel 0.3 and more
+    assert np.quantile(difference, 0.999) <= 4
+
+
 def test_cover_agrees_with_pillow_on_a_real_film(real_film):
     pairs = zip(
         iter_frames(real_film, 0.5, (224, 224), fit="cover", resize=256, start=8),
