@@ -88,7 +88,8 @@ def cache_folder() -> Path:
 
 def _download(folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--quiet"]
-    command += ["--no-deps", "--no-binary", "moviepy", "--dest", str(folder), _PACKAGE]
+    command += ["--timeout", "30", "--retries", "2", "--dest", str(folder)]
+    command += ["--no-deps", "--no-binary", "moviepy", _PACKAGE]
     child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     archive = folder / _ARCHIVE
     if child.returncode or not archive.is_file():

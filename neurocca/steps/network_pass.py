@@ -160,6 +160,8 @@ def film_frames(film: Film, config: FeaturesConfig, start: int) -> Iterator[Fram
     """Batches of a film's frames as the network wants them, from one sample on."""
     preprocessing = _network(config).preprocessing
     fit: dict[str, Any] = {"fit": "cover", "resize": preprocessing.resize} if preprocessing.resize else {}
+    if preprocessing.interpolation == "bilinear":  # for the few networks that ask for others, bicubic is near enough
+        fit["interpolation"] = "bilinear"
     return iter_batches(
         film.path,
         config.rate,

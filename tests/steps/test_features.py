@@ -17,12 +17,15 @@ from neurocca.cli import main
 from neurocca.config import FeaturesConfig
 from neurocca.demo.film import FPS, SIZE, SOUND_RATE, Film, sound_track
 from neurocca.errors import DataError, OutputError, UsageError
+from neurocca.io.movie import iter_batches
+from neurocca.io.movie_header import probe
 from neurocca.io.movie_writing import write_movie
 from neurocca.io.parts import Parts
 from neurocca.io.store import FeatureStore
 from neurocca.steps import passes
 from neurocca.steps.features import extract_features
 from neurocca.steps.inspect import export_timeseries, store_table
+from neurocca.steps.network_pass import film_frames
 
 SECONDS = 20.0
 MEASURES = FeaturesConfig(spaces=("lowlevel", "audio", "shots"), batch_size=8)
@@ -74,6 +77,14 @@ def test_layers_become_spaces_with_the_digest_of_the_weights(films, tmp_path):
     assert record["engine"]["device"] == "cpu"
     with h5py.File(path) as file:  # for those who do without neurocca
         assert file["efficientnet-lite0_blocks.2/run-1/data"].shape == (40, 40)
+
+
+@pytest.mark.parametrize(("model", "kernel"), [("efficientnet-lite0", "bicubic"), ("torchvision:resnet18", "bilinear")])
+def test_frames_are_scaled_as_the_network_was_trained(films, model, kernel):
+    config = FeaturesConfig(spaces=("cnn",), model=model, weights="random", rate=0.2, batch_size=2)
+    seen = next(film_frames(passes.Film("1", films[0], "0" * 64, probe(films[0])), config, 0))
+    expected = next(iter_batches(films[0], 0.2, 2, (224, 224), fit="cover", resize=256, interpolation=kernel))
+    np.testing.assert_array_equal(seen, expected)
 
 
 def test_the_same_call_gives_the_same_bytes_and_a_second_one_nothing_to_do(films, tmp_path, caplog):
