@@ -42,8 +42,12 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Outputs, shape (b, k), of features, shape (b, d)."""
-        X = (features - self.mean) / self.scale
+        X = self.scaled(features)
         return self.linear(X) if self.beside is None else self.linear(X) + self.beside(X)
+
+    def scaled(self, features: Tensor) -> Tensor:
+        """What the weights apply to."""
+        return (features - self.mean) / self.scale
 
     @torch.no_grad()
     def start_at(self, weights: Tensor) -> None:
@@ -56,7 +60,13 @@ class Head(nn.Module):
 
 
 class Objective(nn.Module):
-    """What outputs are compared with. Subclasses may have parameters of their own, which are trained with the head."""
+    """What outputs are compared with. Subclasses may have parameters of their own, which are trained with the head.
+
+    Where ``closed_form`` is true, nothing of this is trained: `start` gives the best head for the features as they are,
+    and is called again whenever these have changed. `loss` is then given scaled features in place of outputs.
+    """
+
+    closed_form: bool = False
 
     def fit(self, targets: Sequence[Tensor]) -> int:
         """Learn what scales the targets of the training runs; gives the number of outputs that the head is to have."""

@@ -16,7 +16,7 @@ Augment = Callable[..., Tensor]
 """Called with frames, uint8 (b, H, W, 3), and ``seed``, ``view`` and ``shots``, as an `Augmentation` is."""
 
 _LEAST = {
-    **dict.fromkeys(("epochs", "patience", "stretch", "frames_per_pass", "decay"), 1),
+    **dict.fromkeys(("epochs", "patience", "stretch", "stretches", "frames_per_pass", "decay"), 1),
     **dict.fromkeys(("learning_rate", "max_norm"), 1e-12),
     **dict.fromkeys(("weight_decay", "n_views", "seed"), 0),
 }
@@ -59,7 +59,8 @@ class FineTuning:
         Gradients of larger norm are scaled down to it.
     stretch : int, optional
         Rows of targets (volumes) in a row, and with them the frames that they depend on; whole runs by default.
-        A step takes two stretches.
+    stretches : int
+        Number of stretches that a step takes.
     augmentation : callable, optional
         Applied to frames in training, never to those that stop it or are evaluated.
     n_views : int
@@ -89,6 +90,7 @@ class FineTuning:
     weight_decay: float = 1e-2
     max_norm: float = 1.0
     stretch: int | None = None
+    stretches: int = 2
     augmentation: Augment | None = None
     n_views: int = 0
     frames_per_pass: int = 64

@@ -185,7 +185,7 @@ class Source:
 
 
 def draw_steps(
-    lengths: Sequence[int], stretch: int | None, rng: np.random.Generator, per_step: int = 2
+    lengths: Sequence[int], stretch: int | None, rng: np.random.Generator, per_step: int
 ) -> Iterator[list[Stretch]]:
     """Stretches of an epoch, some at a time: every row of every run once, in random order.
 
@@ -197,7 +197,7 @@ def draw_steps(
         Rows of a stretch, about: a run is cut evenly, from a random row on. None takes whole runs.
     rng : numpy Generator
     per_step : int
-        Stretches of a step; the last step may have one more.
+        Stretches of a step; the last step has those that are over as well.
     """
     stretches: list[Stretch] = []
     for index, n in enumerate(lengths):

@@ -1,6 +1,6 @@
 """The training of a network's upper part and its head: epochs, steps, and the weights that did best."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -76,6 +76,8 @@ class Training:
     def epochs(self) -> Iterator[int]:
         """Train; gives the number of every epoch that is through."""
         recipe, n_units = self.recipe, len(self.trunk.units)
+        if not n_units and self.objective.closed_form:
+            return  # the head has been solved for, and nothing else changes
         for epoch in range(len(self.history.loss) + 1, recipe.epochs + 1):
             whole = not self.history.trained or self.history.trained[-1] == n_units
             if whole and self.stopping and self.history.since_best >= recipe.patience:
@@ -84,7 +86,8 @@ class Training:
             self.trunk.unfreeze(n_trained)
             rng = np.random.default_rng([recipe.seed, epoch])
             lengths = [len(source.targets) for source in self.training]
-            losses = [self._step(step, recipe.view(epoch)) for step in draw_steps(lengths, recipe.stretch, rng)]
+            steps = draw_steps(lengths, recipe.stretch, rng, recipe.stretches)
+            losses = [self._step(step, recipe.view(epoch)) for step in steps]
             self.history.loss.append(sum(losses) / len(losses))
             self.history.trained.append(n_trained)
             self._note_score()
@@ -126,16 +129,18 @@ class Training:
         features = [self._features(source) for source in self.training]
         scale, mean = torch.std_mean(torch.cat(features), dim=0)
         head = Head(mean, torch.where(scale > 0, scale, 1.0), n_outputs, self.recipe.hidden).to(self.device)
-        scaled = [(X - head.mean) / head.scale for X in features]
-        pairs = [
-            (_responded(source, X, (0, len(source.targets)), (0, len(X))), source.targets)
-            for source, X in zip(self.training, scaled, strict=True)
-        ]
-        self.objective.start(head, pairs)
+        self._start_head(head, features)
         return head
 
+    def _start_head(self, head: Head, features: Sequence[Tensor]) -> None:
+        pairs = [
+            (_responded(source, head.scaled(X), (0, len(source.targets)), (0, len(X))), source.targets)
+            for source, X in zip(self.training, features, strict=True)
+        ]
+        self.objective.start(head, pairs)
+
     def _groups(self) -> list[dict[str, Any]]:
-        top = [*self.head.parameters(), *self.objective.parameters()]
+        top = [] if self.objective.closed_form else [*self.head.parameters(), *self.objective.parameters()]
         groups: list[dict[str, Any]] = [{"params": top, "lr": self.recipe.learning_rate}]
         units = list(reversed(self.trunk.units))
         for rate, (_, modules) in zip(self.recipe.rates(len(units)), units, strict=True):
@@ -143,7 +148,8 @@ class Training:
         return groups
 
     def _step(self, stretches: list[Stretch], view: int | None) -> float:
-        loss = self.objective.loss([self._pair(self.training[i], (a, b), view) for i, a, b in stretches])
+        see = self.head.scaled if self.objective.closed_form else self.head
+        loss = self.objective.loss([self._pair(self.training[i], (a, b), view, see) for i, a, b in stretches])
         if not bool(torch.isfinite(loss)):
             raise UsageError(f"the training diverged at learning_rate={self.recipe.learning_rate:g}.")
         self.optimizer.zero_grad()
@@ -153,9 +159,9 @@ class Training:
         self.optimizer.step()
         return float(loss.detach())
 
-    def _pair(self, source: Source, rows: tuple[int, int], view: int | None) -> Pair:
+    def _pair(self, source: Source, rows: tuple[int, int], view: int | None, see: Callable[[Tensor], Tensor]) -> Pair:
         frames = source.run.span(*rows)
-        outputs = self.head(self._features(source, frames, view))
+        outputs = see(self._features(source, frames, view))
         return _responded(source, outputs, rows, frames), source.targets[slice(*rows)]
 
     def _features(self, source: Source, frames: tuple[int, int] | None = None, view: int | None = None) -> Tensor:
@@ -172,9 +178,11 @@ class Training:
     def _note_score(self) -> None:
         """Keep the weights if they are the best so far."""
         history, epoch = self.history, len(self.history.loss)
+        if self.objective.closed_form and epoch:
+            self._start_head(self.head, [self._features(source) for source in self.training])
         if self.stopping:
             pairs = [
-                [self._pair(source, (0, len(source.targets)), None) for source in sources]
+                [self._pair(source, (0, len(source.targets)), None, self.head) for source in sources]
                 for sources in (self.training, self.stopping)
             ]
             history.score.append(self.objective.score(*pairs))

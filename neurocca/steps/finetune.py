@@ -29,7 +29,7 @@ from neurocca.temporal.hrf import hrf_kernels, hrf_matrix
 if TYPE_CHECKING:
     import pandas as pd
 
-LOSSES = ("eckart_young", "correlation")
+LOSSES = ("held_out", "eckart_young", "correlation")
 
 _RIDGE = 1e-3  # of the correlations that choose the best epoch
 
@@ -37,11 +37,18 @@ _RIDGE = 1e-3  # of the correlations that choose the best epoch
 class SharedResponse(Objective):
     """The components that the head's outputs, after the haemodynamic response, share with BOLD.
 
-    BOLD is reduced to principal components of the training runs; a linear head turns them into as many outputs as the
-    film has, and both are trained by the Eckart-Young loss, whose minimum is minus the sum of the squared canonical
-    correlations; or, where stretches are long enough for correlations of their own, by minus the sum of these. They
-    start at linear CCA. The best epoch has the largest sum of correlations on the stopping runs, by
-    weights from the training runs.
+    BOLD is reduced to principal components of the training runs; linear CCA gives a head on either side, and with it
+    the components. What the network learns by is one of three losses:
+
+    ``held_out``: half of a step's stretches says which weighted sums of the features predict the components (ridge
+    regression, solved for, through which gradients pass), the other half how well: minus the correlations, both ways.
+    Features are numerous and runs are short, so that heads which were trained would fit the runs that they are trained
+    on perfectly, and leave nothing for the network to learn. The heads of every epoch are linear CCA anew.
+
+    ``eckart_young``: both heads are trained, from linear CCA on, together with the network; its minimum is minus the
+    sum of the squared canonical correlations. ``correlation``: the same with minus the sum of the correlations.
+
+    The best epoch has the largest sum of correlations on the stopping runs, by weights from the training runs.
 
     Parameters
     ----------
@@ -49,26 +56,28 @@ class SharedResponse(Objective):
     n_pca : int
         Principal components of BOLD.
     shrinkage : float in [0, 1]
-        Of the linear CCA that heads start at.
-    loss : {"eckart_young", "correlation"}
-        The first is unbiased however short stretches are; the second is steadier on whole runs.
+        Of the linear CCA and the ridge regression.
+    loss : {"held_out", "eckart_young", "correlation"}
+        The second is unbiased however short stretches are; the others take stretches long enough for correlations.
 
     References
     ----------
-    Chapman, Wells & Lawry Aguila (2024), Unconstrained stochastic CCA, ICLR, arXiv:2310.01012.
+    Bertinetto, Henriques, Torr & Vedaldi (2019), Meta-learning with differentiable closed-form solvers, ICLR,
+    arXiv:1805.08136. Chapman, Wells & Lawry Aguila (2024), Unconstrained stochastic CCA, ICLR, arXiv:2310.01012.
     """
 
     axes: Tensor
 
-    def __init__(
-        self, n_components: int = 3, n_pca: int = 20, shrinkage: float = 0.3, loss: str = "eckart_young"
-    ) -> None:
+    def __init__(self, n_components: int = 3, n_pca: int = 20, shrinkage: float = 0.3, loss: str = "held_out") -> None:
         super().__init__()
         if loss not in LOSSES:
             raise UsageError(f"loss {loss!r} must be one of {', '.join(LOSSES)}.")
+        if not 0 <= shrinkage <= 1 or (loss == "held_out" and shrinkage == 0):
+            raise UsageError(f"shrinkage={shrinkage} must be above 0 and at most 1 (0 without the held-out loss).")
         if not 1 <= n_components <= n_pca:
             raise UsageError(f"n_components={n_components} must be between 1 and n_pca={n_pca}.")
         self.n_components, self.n_pca, self.shrinkage, self.loss_name = n_components, n_pca, shrinkage, loss
+        self.closed_form = loss == "held_out"
 
     def fit(self, targets: Sequence[Tensor]) -> int:
         """Principal axes of the training runs, each scaled to unit variance."""
@@ -93,13 +102,30 @@ class SharedResponse(Objective):
             self.weights.copy_(solution.y_weights)
 
     def loss(self, pairs: Sequence[Pair]) -> Tensor:
-        """Eckart-Young loss; one half of the stretches is the independent batch of the other."""
+        """See the class; one half of the stretches is the independent batch of the other."""
         encoded = self._encoded(pairs)
         if self.loss_name == "correlation":
             return correlation_loss(*_stacked(encoded), _RIDGE)
+        if self.loss_name == "held_out" and len(encoded) == 1:
+            halves = zip(*(view.tensor_split(2) for view in encoded[0]), strict=True)
+            encoded = [(_centred(U), _centred(V)) for U, V in halves]
         half = (len(encoded) + 1) // 2
-        U, V = _stacked(encoded[:half])
-        return eckart_young_loss(U, V, _stacked(encoded[half:]) if len(encoded) > 1 else None)
+        one = _stacked(encoded[:half])
+        other = _stacked(encoded[half:]) if len(encoded) > 1 else None
+        if self.loss_name == "eckart_young" or other is None:
+            return eckart_young_loss(*one, other)
+        return -(self._predicted(one, other) + self._predicted(other, one)) / 2
+
+    def _predicted(self, known: Pair, new: Pair) -> Tensor:
+        """Sum of the components' correlations with what ridge regression on one half predicts of the other."""
+        (X, V), (X_new, V_new) = known, new
+        gram, share = X @ X.T, self.shrinkage
+        # as in shrunk CCA, the identity times the mean variance is mixed in; seen from the rows' side
+        identity = torch.eye(len(X), dtype=X.dtype, device=X.device)
+        gram = (1 - share) * gram + share * gram.trace() / X.shape[1] * identity
+        P = X_new @ (X.T @ torch.linalg.solve(gram, V))
+        tiny = torch.finfo(P.dtype).tiny
+        return ((P * V_new).sum(dim=0) / (P.norm(dim=0) * V_new.norm(dim=0)).clamp_min(tiny)).sum()
 
     def score(self, training: Sequence[Pair], held_out: Sequence[Pair]) -> float:
         """Sum of the correlations on the held-out runs."""

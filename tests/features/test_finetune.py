@@ -512,7 +512,7 @@ def test_layers_that_do_not_exist_or_come_too_late(network, layers, lowest, mess
 )
 def test_steps_take_every_row_once_in_contiguous_stretches(lengths, stretch):
     for seed in range(5):
-        steps = list(draw_steps(lengths, stretch, np.random.default_rng(seed)))
+        steps = list(draw_steps(lengths, stretch, np.random.default_rng(seed), 2))
         flat = [part for step in steps for part in step]
         rows = sorted((i, row) for i, a, b in flat for row in range(a, b))
         assert rows == [(i, row) for i, n in enumerate(lengths) for row in range(n)]

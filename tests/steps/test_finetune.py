@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Ridge
 
 from neurocca import LinearCCA, LinearCCACV
 from neurocca.errors import UsageError
@@ -132,7 +133,7 @@ def test_heads_start_at_linear_cca(rng):
 
 
 def test_losses_by_hand(rng):
-    objective, targets = fitted(6, 3, rng)
+    objective, targets = fitted(6, 3, rng, loss="eckart_young")
     U = [torch.from_numpy(rng.standard_normal((len(y), 2))) for y in targets]
     pairs = list(zip(U, targets, strict=True))
     weights = objective.weights.detach().numpy()
@@ -157,9 +158,53 @@ def test_losses_by_hand(rng):
         assert objective.score(pairs, pairs[1:]) == pytest.approx(sum(r), abs=0.02)
 
 
+def test_the_held_out_loss_is_ridge_regression_from_one_half_to_the_other(rng):
+    objective, targets = fitted(6, 3, rng, shrinkage=0.2)
+    features = [torch.from_numpy(rng.standard_normal((len(y), 40))) + y[:, :1] for y in targets]
+    objective.weights.data = torch.from_numpy(rng.standard_normal((3, 2)))
+    X, V = [(x - x.mean(0)).numpy() for x in features], []
+    for y in targets:
+        V.append(((y - y.mean(0)) @ objective.axes @ objective.weights.detach()).numpy())
+    found = []
+    for a, b in ((0, 1), (1, 0)):
+        penalty = 0.2 / 0.8 * (X[a] ** 2).sum() / 40
+        P = Ridge(penalty, fit_intercept=False).fit(X[a], V[a]).predict(X[b])
+        found.append(sum((P * V[b]).sum(0) / np.linalg.norm(P, axis=0) / np.linalg.norm(V[b], axis=0)))
+    with torch.no_grad():
+        loss = objective.loss(list(zip(features, targets, strict=True)))
+        shifted = objective.loss([(x + 3, y - 2) for x, y in zip(features, targets, strict=True)])
+        alone = objective.loss([(features[0], targets[0])])
+        halves = [(x, y) for x, y in zip(features[0].tensor_split(2), targets[0].tensor_split(2), strict=True)]
+        assert float(loss) == pytest.approx(-sum(found) / 2)
+        assert float(shifted) == pytest.approx(float(loss))
+        assert float(alone) == pytest.approx(float(objective.loss(halves)))
+
+
+def test_heads_of_the_held_out_loss_are_linear_cca_of_the_tuned_features(network):
+    runs = small_runs(3, share=1.0)
+    objective = SharedResponse(2, 4)
+    made = recipe("upper", epochs=3, learning_rate=1e-2)
+    tuned = finetune_to_bold(network, runs[:3], [], made, objective=objective, device="cpu")
+    frozen = finetune_to_bold(network, runs[:3], [], recipe("head"), objective=objective, device="cpu")
+    assert len(tuned.history.loss) == 3
+    assert frozen.history.loss == []
+    before, after = (model.features(runs[0].frames, device="cpu") for model in (frozen, tuned))
+    assert np.abs(after - before).max() > 1e-3
+    pairs, whole = [], SharedResponse(2, 4)
+    whole.fit([torch.from_numpy(run.targets) for run in runs[:3]])
+    for run in runs[:3]:
+        X = tuned.head.scaled(torch.from_numpy(tuned.features(run.frames, device="cpu"))).double()
+        pairs.append((torch.from_numpy(run.response) @ (X - X.mean(0)), torch.from_numpy(run.targets)))
+    head = Head(tuned.head.mean, tuned.head.scale, 2)
+    whole.start(head, pairs)
+    torch.testing.assert_close(head.linear.weight, tuned.head.linear.weight, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("settings", "targets", "message"),
     [
+        ({"shrinkage": 0.0}, None, "shrinkage=0.0 must be above 0"),
+        ({"shrinkage": 1.5}, None, "shrinkage=1.5 must be"),
         ({"n_components": 0}, None, "n_components=0 must be between 1 and"),
         ({"n_components": 5, "n_pca": 4}, None, "between 1 and n_pca=4"),
         ({"loss": "huber"}, None, "loss 'huber' must be one of"),
@@ -212,13 +257,13 @@ def test_the_comparison_leaves_test_and_stopping_runs_out_of_training(network):
     runs = small_runs(2, share=2.0)
     histories = []
     table = compare(
-        network, runs, {"frozen": recipe("frozen"), "head": recipe("head", epochs=2)},
+        network, runs, {"frozen": recipe("frozen"), "upper": recipe(epochs=2)},
         objective=SharedResponse(2, 4), device="cpu", progress=lambda *told: histories.append(told[:2]),
     )  # fmt: skip
-    assert table.recipe.tolist() == ["frozen", "head"] * 4
+    assert table.recipe.tolist() == ["frozen", "upper"] * 4
     assert table.test.tolist() == [f"run-{i}" for i in (0, 0, 1, 1, 2, 2, 3, 3)]
     assert (table.test != table.stopping).all()
-    assert histories == [("head", fold) for fold in range(4) for _ in range(2)]
+    assert histories == [("upper", fold) for fold in range(4) for _ in range(2)]
     assert table.r.mean() > 0.4
     assert (table[table.recipe == "frozen"].epochs == 0).all()
     with pytest.raises(UsageError, match="2 runs"):
