@@ -110,8 +110,8 @@ def decoded(film: Path, threads: int | None = None) -> Iterator[np.ndarray]:
     return iter_batches(film, RATE, BATCH, SIZE, fit="cover", resize=RESIZE, threads=threads)
 
 
-def decode_only(film: Path) -> int:
-    return sum(len(batch) for batch in decoded(film))
+def decode_only(film: Path, threads: int | None = None) -> int:
+    return sum(len(batch) for batch in decoded(film, threads))
 
 
 def network_only(film: Path, threads: int | None = None) -> tuple[int, float]:
@@ -157,6 +157,8 @@ WAYS = {
     "decord, eager fp32 network, batches": lambda film: by_hand(decord_frames(film), BATCH),
     "neurocca, decoding alone": decode_only,
     "neurocca, network alone": network_only,
+    "neurocca, decoding alone, one thread": lambda film: decode_only(film, 1),
+    "neurocca, network alone, one thread": lambda film: network_only(film, 1),
     "neurocca, decoding and network": whole,
     "neurocca features, from start to store": command_line,
 }
@@ -330,8 +332,10 @@ def main() -> None:
         figures = measure(args.film or excerpt(fetch_sample_film(), Path(folder), args.seconds), args.repeats)
     lines = table(figures)
     print("\n".join(lines))
-    alone = min(figures[way]["frames_per_second"] for way in ("neurocca, decoding alone", "neurocca, network alone"))
-    print(f"\ntogether / slower of the two alone = {figures[WHOLE]['frames_per_second'] / alone:.2f}")
+    for threads in ("", ", one thread"):
+        rates = [figures[f"neurocca, {part} alone{threads}"]["frames_per_second"] for part in ("decoding", "network")]
+        share = figures[WHOLE]["frames_per_second"] / min(rates)
+        print(f"together / slower of the two alone{threads or ', all cores each'} = {share:.2f}")
     if args.publish:
         from tables import publish
 

@@ -82,8 +82,11 @@ def probe(path: Path | str) -> MovieInfo:
 
 
 def n_samples(duration: float, rate: float) -> int:
-    """Number of complete sample intervals of 1/rate seconds in a film of so many seconds."""
-    return math.floor((duration + _ROUNDING) * rate)
+    """Number of complete sample intervals of 1/rate seconds in a film of so many seconds.
+
+    Containers round times: an interval may lack up to 5 ms, but never half of itself.
+    """
+    return math.floor((duration + min(_ROUNDING, 0.5 / rate)) * rate)
 
 
 def first_picture(path: Path, before: Sequence[str] = ()) -> tuple[FirstPicture | None, str]:

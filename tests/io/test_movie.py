@@ -585,3 +585,5 @@ def test_a_film_that_cannot_be_decoded_to_its_end_is_refused(long_films, tmp_pat
 
 def test_n_samples_counts_complete_intervals():
     assert [n_samples(10.0, 4), n_samples(10.24, 4), n_samples(10.25, 4)] == [40, 40, 41]
+    assert [n_samples(10.0, 240), n_samples(10.0, 1000)] == [2400, 10000]
+    assert [n_samples(9.996, 4), n_samples(9.994, 4)] == [40, 39]
