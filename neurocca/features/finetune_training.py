@@ -18,6 +18,8 @@ from neurocca.features.networks import Network
 
 Tensors = dict[str, Tensor]
 
+_MOMENTUM = 0.9
+
 
 @dataclass
 class History:
@@ -68,7 +70,7 @@ class Training:
         n_outputs = self.objective.fit([source.targets for source in self.training])
         self.objective.to(device)
         self.head = self._start(n_outputs)
-        self.optimizer = torch.optim.AdamW(self._groups(), weight_decay=recipe.weight_decay)
+        self.optimizer = self._optimizer()
         self.history = History()
         self.best: Tensors = {}
         self._note_score()
@@ -138,6 +140,12 @@ class Training:
             for source, X in zip(self.training, features, strict=True)
         ]
         self.objective.start(head, pairs)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        decay = self.recipe.weight_decay
+        if self.recipe.optimizer == "sgd":
+            return torch.optim.SGD(self._groups(), momentum=_MOMENTUM, weight_decay=decay)
+        return torch.optim.AdamW(self._groups(), weight_decay=decay)
 
     def _groups(self) -> list[dict[str, Any]]:
         top = [] if self.objective.closed_form else [*self.head.parameters(), *self.objective.parameters()]

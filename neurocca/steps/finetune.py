@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 LOSSES = ("held_out", "eckart_young", "correlation")
 
+_SHORTEST = 10
+"""Volumes of a stretch or run; fewer have next to nothing left about their own mean."""
+
 _RIDGE = 1e-3  # of the correlations that choose the best epoch
 
 
@@ -58,7 +61,7 @@ class SharedResponse(Objective):
     shrinkage : float in [0, 1]
         Of the linear CCA and the ridge regression.
     loss : {"held_out", "eckart_young", "correlation"}
-        The second is unbiased however short stretches are; the others take stretches long enough for correlations.
+        Stretches are taken about their own means: those of fewer than some fifty volumes lose slow components.
 
     References
     ----------
@@ -145,6 +148,8 @@ class SharedResponse(Objective):
 
     def _encoded(self, pairs: Sequence[Pair]) -> list[Pair]:
         """Both views' outputs, each stretch about its own mean."""
+        if (shortest := min(len(U) for U, _ in pairs)) < _SHORTEST:
+            raise UsageError(f"stretches of {shortest} volumes are too short: at least {_SHORTEST} are needed.")
         return [(_centred(U), _centred(_centred(target) @ self.axes @ self.weights)) for U, target in pairs]
 
 
@@ -287,7 +292,8 @@ def evaluate(
     tuned : FineTuned
     fitting : sequence of TrainingRun
         Runs that the linear CCA is fitted on, with the shrinkage that does best among them: all but the tests, those
-        that the network was trained by included.
+        that the network was trained by included. A tuned network fits these better than it should, so the shrinkage is
+        too weak for it rather than too strong: the comparison with a frozen one errs on the safe side.
     test : sequence of TrainingRun
     n_components : int
     device : str

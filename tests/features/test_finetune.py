@@ -11,7 +11,7 @@ from torch import nn
 from neurocca.errors import UsageError
 from neurocca.features.augment import Augmentation
 from neurocca.features.cnn import FrameEncoder
-from neurocca.features.finetune import FineTuned, finetune, training_device
+from neurocca.features.finetune import FineTuned, _key, finetune, training_device
 from neurocca.features.finetune_objectives import Classes, Head, Objective, Values
 from neurocca.features.finetune_recipe import FineTuning
 from neurocca.features.finetune_runs import Source, TrainingRun, check_unseen, draw_steps, seen_runs
@@ -141,6 +141,46 @@ def test_learning_rates_fall_from_the_head_down(network):
         0.0125: {id(p) for p in module.layer2.parameters()},
     }
     assert all(group["weight_decay"] == made.weight_decay for group in training.optimizer.param_groups)
+
+
+def test_stopping_runs_scale_nothing(network):
+    runs = [replace(run, targets=run.targets[:, None] * 1.0) for run in labelled(0, 3)]
+    other = replace(runs[2], frames=255 - runs[2].frames // 4, targets=7 * runs[2].targets - 3)
+    loops = [Training(network, runs[:2], [stop], Values(), recipe(), CPU, None) for stop in (runs[2], other)]
+    for name in ("mean", "scale"):
+        assert torch.equal(getattr(loops[0].objective, name), getattr(loops[1].objective, name))
+        assert torch.equal(getattr(loops[0].head, name), getattr(loops[1].head, name))
+
+
+def test_a_checkpoint_is_of_one_network_and_its_targets(network):
+    runs = labelled(0, 3)
+    seen, made = seen_runs(runs[:2], runs[2:]), recipe()
+    key = _key(network, seen, runs[:2], runs[2:], Classes(2), made)
+    assert key == _key(network, seen, runs[:2], runs[2:], Classes(2), recipe())
+    flipped = replace(runs[0], targets=1 - runs[0].targets)
+    other = copy.deepcopy(network)
+    next(other.module.parameters()).data += 1e-3
+    others = [
+        _key(network, seen, [flipped, runs[1]], runs[2:], Classes(2), made),
+        _key(network, seen, runs[:2], [replace(runs[2], targets=1 - runs[2].targets)], Classes(2), made),
+        _key(other, seen, runs[:2], runs[2:], Classes(2), made),
+        _key(network, seen, runs[:2], runs[2:], Classes(3), made),
+        _key(network, seen, runs[:2], runs[2:], Classes(2), recipe(learning_rate=0.02)),
+    ]
+    assert len({key, *others}) == 6
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_optimizers_move_weights_as_they_say(network, optimizer):
+    made = recipe(epochs=1, learning_rate=1e-3, decay=1.0, weight_decay=0.0, max_norm=1e9, optimizer=optimizer)
+    training = Training(network, labelled(0)[:2], [], Classes(2), made, CPU, None)
+    before = {name: p.detach().clone() for name, p in training.head.named_parameters()}
+    steps = list(training.epochs())
+    assert steps == [1]
+    for name, p in training.head.named_parameters():
+        moved = p.detach() - before[name]
+        first = 1e-3 * (p.grad.sign() if optimizer == "adamw" else p.grad)  # of a single step
+        torch.testing.assert_close(moved, -first, rtol=1e-3, atol=1e-7)
 
 
 def test_gradients_are_scaled_down(network):

@@ -16,9 +16,11 @@ from neurocca.errors import UsageError
 from neurocca.features.finetune_objectives import Head
 from neurocca.features.finetune_recipe import FineTuning
 from neurocca.features.finetune_runs import TrainingRun
+from neurocca.features.finetune_training import Training
 from neurocca.features.networks import build_network
 from neurocca.io.movie import iter_frames
 from neurocca.io.movie_writing import write_movie
+from neurocca.steps import finetune as steps
 from neurocca.steps.finetune import (
     SharedResponse,
     bold_run,
@@ -268,6 +270,37 @@ def test_the_comparison_leaves_test_and_stopping_runs_out_of_training(network):
     assert (table[table.recipe == "frozen"].epochs == 0).all()
     with pytest.raises(UsageError, match="2 runs"):
         compare(network, runs[:2], {})
+
+
+def test_every_run_but_test_and_stopping_run_is_trained_on(network, monkeypatch):
+    runs, calls = small_runs(4), []
+    tune = steps.finetune_to_bold
+
+    def spy(network, training, stopping, *args, **kwargs):
+        calls.append(([run.label for run in training], [run.label for run in stopping]))
+        return tune(network, training, stopping, *args, **kwargs)
+
+    monkeypatch.setattr(steps, "finetune_to_bold", spy)
+    compare(network, runs, {"head": recipe("head")}, folds=[(0, 2), (3, 1)], objective=SharedResponse(2, 4))
+    assert calls == [(["run-1", "run-3"], ["run-2"]), (["run-0", "run-2"], ["run-1"])]
+
+
+def test_stopping_runs_choose_no_axes(network):
+    runs = small_runs(5, 3)
+    other = replace(runs[2], targets=3 * runs[2].targets[:, ::-1] - 1)
+    loops = [
+        Training(network, runs[:2], [stop], SharedResponse(2, 4), recipe(), torch.device("cpu"), None)
+        for stop in (runs[2], other)
+    ]
+    assert torch.equal(loops[0].objective.axes, loops[1].objective.axes)
+    assert torch.equal(loops[0].head.linear.weight, loops[1].head.linear.weight)
+
+
+def test_stretches_of_a_few_volumes_are_refused(network):
+    with pytest.raises(UsageError, match=r"stretches of \d volumes are too short"):
+        finetune_to_bold(
+            network, small_runs(0)[:2], [], recipe(stretch=2), objective=SharedResponse(2, 4), device="cpu"
+        )
 
 
 def test_noise_gives_nothing(network):
