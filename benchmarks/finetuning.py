@@ -82,16 +82,16 @@ def simulate(network, frames: np.ndarray, participant: int, noise: bool) -> list
 def recipes() -> dict:
     from neurocca.features.finetune_recipe import FineTuning
 
-    training = {"decay": 1.0, "epochs": 20, "patience": 20, "stretches": 4}
-    few = {"decay": 1.3, "epochs": 4, "patience": 4, "stretches": 2}
+    training = {"optimizer": "sgd", "learning_rate": 0.005, "decay": 1.0, "weight_decay": 0.0, "stretches": 4}
+    training |= {"epochs": 15, "patience": 15}
     return {
         FROZEN: FineTuning("frozen", ("blocks.2",)),
         "head, blocks.2": FineTuning("head", ("blocks.2",)),
         "frozen, blocks.6": FineTuning("frozen", (LAYER,)),
         "head, blocks.6": FineTuning("head", (LAYER,)),
-        "upper, blocks.6": FineTuning("upper", (LAYER,), LAYER, learning_rate=5e-4, **training),
-        "gradual, blocks.5 to 6": FineTuning("gradual", (LAYER,), "blocks.5", learning_rate=3e-4, **training),
-        "full": FineTuning("full", (LAYER,), learning_rate=3e-4, **few),
+        "upper, blocks.6": FineTuning("upper", (LAYER,), LAYER, **training),
+        "gradual, blocks.5 to 6": FineTuning("gradual", (LAYER,), "blocks.5", **training),
+        "full": FineTuning("full", (LAYER,), **training | {"epochs": 4}),
     }
 
 
