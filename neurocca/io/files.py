@@ -1,8 +1,10 @@
 """Digests, and writing that leaves either the whole file or none."""
 
+import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from neurocca.errors import NeuroccaError, OutputError
+
+_TEMPORARY = f".tmp-neurocca-{platform.node()}-"
+"""How the names of temporary folders begin. With the machine: some shared disks keep the locks of each to itself."""
 
 
 def sha256(path: Path) -> str:
@@ -24,6 +29,11 @@ def json_text(content: Any) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def one_line(error: BaseException) -> str:
+    """What an error of a library says, on one line."""
+    return " ".join(str(error).split())
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, making its folder."""
     with staged(path.parent) as folder:
@@ -34,6 +44,8 @@ def write_text(path: Path, text: str) -> None:
 def staged(destination: Path) -> Iterator[Path]:
     """Folder to write into; its files move to ``destination`` when the block ends well, and vanish when not.
 
+    What killed processes of this machine have left of such folders is removed.
+
     Raises
     ------
     OutputError
@@ -41,11 +53,12 @@ def staged(destination: Path) -> Iterator[Path]:
     """
     try:
         existing = next(folder for folder in [destination, *destination.absolute().parents] if folder.exists())
-        folder = _make_folder(destination)
+        folder, lock = _make_folder(destination)
     except OSError as error:
         raise OutputError(f"output {destination}: cannot be written: {error.strerror}.") from error
     # only what this call made is taken away again when it fails
     try:
+        _sweep(destination)
         yield folder
         sources = sorted(p for p in folder.rglob("*") if p.is_file())
         for source in sources:  # all of them before the first is moved
@@ -55,20 +68,54 @@ def staged(destination: Path) -> Iterator[Path]:
     except NeuroccaError:
         raise
     except OSError as error:  # a full disk, for one
-        raise OutputError(f"output {destination}: cannot be written: {error.strerror or error}.") from error
+        raise OutputError(f"output {destination}: cannot be written: {error.strerror or one_line(error)}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
         _remove_empty(destination.absolute(), existing.absolute())
 
 
-def _make_folder(destination: Path, attempts: int = 5) -> Path:
-    """Temporary folder in the destination; tried again where another process has just removed the empty one."""
+def _make_folder(destination: Path, attempts: int = 5) -> tuple[Path, int]:
+    """Temporary folder in the destination, and the descriptor that holds its lock.
+
+    Tried again where another process has just removed the empty destination, or swept the folder before it was locked.
+    """
     for _ in range(attempts - 1):
         with suppress(FileNotFoundError):
-            destination.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(dir=destination, prefix=".tmp-"))
+            return _make_locked(destination)
+    return _make_locked(destination)
+
+
+def _make_locked(destination: Path) -> tuple[Path, int]:
     destination.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=destination, prefix=".tmp-"))
+    folder = Path(tempfile.mkdtemp(dir=destination, prefix=_TEMPORARY))
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # where a file system has no locks for folders, nobody can take this one either, and nobody sweeps
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        os.stat(folder)  # who had the lock before may have removed it
+    except BaseException:
+        os.close(lock)
+        raise
+    return folder, lock
+
+
+def _sweep(destination: Path) -> None:
+    """Remove temporary folders whose makers are dead: the system gives up the locks of a process with it."""
+    with suppress(OSError):
+        for left in [path for path in destination.iterdir() if path.name.startswith(_TEMPORARY)]:
+            with suppress(OSError):
+                _remove_unlocked(left)
+
+
+def _remove_unlocked(folder: Path) -> None:
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
 
 
 def _check_free(destination: Path, relative: Path) -> None:

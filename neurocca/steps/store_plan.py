@@ -7,7 +7,7 @@ from typing import Any
 
 from neurocca.errors import DataError, NoInputError, OutputError, UsageError
 from neurocca.io.recording import run_key
-from neurocca.io.store import FeatureStore, Series
+from neurocca.io.store import FeatureStore, OtherFormatError, Series
 from neurocca.steps.passes import Film
 from neurocca.steps.provenance import difference, same_origin
 
@@ -112,9 +112,15 @@ def _old_provenance(output: Path) -> dict[tuple[str, str], dict[str, Any]]:
     if not output.exists() and not output.is_symlink():
         return {}
     try:
-        with FeatureStore(output) as store:
-            spaces = store.spaces
-            return {(space, run): store.provenance(space, run) for space in spaces for run in store.runs(space)}
+        store = FeatureStore(output)
+    except OtherFormatError as error:
+        raise OutputError(
+            f"output {output}: is {error.found}, which this version does not read; it is left as it is: delete it, or "
+            "choose another name."
+        ) from error
     except (DataError, NoInputError) as error:
         # a film, say, whose name was given by mistake
         raise OutputError(f"output {output}: exists and is no feature store; it is left as it is ({error})") from error
+    with store:
+        spaces = store.spaces
+        return {(space, run): store.provenance(space, run) for space in spaces for run in store.runs(space)}
