@@ -3,19 +3,22 @@
 Nothing here knows of files: frames come as arrays. Colours are fractions of full scale, 0 to 1.
 
 `studyforrest_measures` are the published per-frame measures of the studyforrest film, to be had from its segments in
-full size. From frames of any size `FrameMeasures` gives the same in other units, but for rounding and scaling:
+full size. `FrameMeasures` has three of them in other units, from frames of any size, and one where it sees every frame:
 
-===========  ============================================  =================================
+===========  ============================================  ===================================================
 published    unit                                          from `FrameMeasures`
-===========  ============================================  =================================
+===========  ============================================  ===================================================
 brmean       8-bit grey levels, multiples of 1/4           255 · ``luminance``
 brlr         grey levels, left minus right, whole numbers  510 · ``left_right``
 brud         grey levels, upper minus lower                510 · ``up_down``
-norm_diff    fraction of 144 bits                          ``perceptual_difference``
-===========  ============================================  =================================
+norm_diff    fraction of 144 bits                          ``perceptual_difference`` of frames taken 25 per second
+===========  ============================================  ===================================================
 
-Their differences are sums of two quadrants, hence 510. Quadrant means are rounded to whole grey levels, which moves
-brmean by up to 0.5 and the differences by up to 2. Bars that are no part of the picture have to be cropped first.
+Brightness differs by rounding and scaling only: the published differences are sums of two quadrants, hence 510, and
+quadrant means are rounded to whole grey levels, which moves brmean by up to 0.5 and the differences by up to 2. The
+perceptual difference is another measure at another rate: at 4 frames per second they lie 0.25 s apart and not 0.04 s,
+and of means of frames (``window = "mean"``) it is another again. Bars that are no part of the picture have to be
+cropped first.
 """
 
 from collections.abc import Iterable, Mapping

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from neurocca.errors import UsageError
+from neurocca.errors import DataError, UsageError
 from neurocca.features.lowlevel import perceived_luminance
 
 SPATIAL_FREQUENCIES = (2, 4, 8, 16)
@@ -72,8 +72,10 @@ class MotionMeasures:
 
     Raises
     ------
+    DataError
+        When there are too few frames per second for the filters, or too few pixels.
     UsageError
-        When there are too few frames per second for the filters or the samples, or too few pixels.
+        When there are fewer frames than samples.
 
     Examples
     --------
@@ -310,10 +312,16 @@ def _tiling(extent: float, envelope: float) -> NDArray[np.float64]:
 def _check_settings(frame_rate: float, rate: float, size: tuple[int, int]) -> None:
     fastest, finest = max(TEMPORAL_FREQUENCIES), max(SPATIAL_FREQUENCIES)
     if not frame_rate > 2 * fastest:
-        raise UsageError(
-            f"motion of {fastest} cycles per second takes more than {2 * fastest} frames, not {frame_rate:g}."
+        raise DataError(
+            f"motion energy needs more than {2 * fastest} frames per second, for what moves by {fastest} cycles per "
+            f"second: {frame_rate:g} are too few."
         )
     if not 0 < rate <= frame_rate:
-        raise UsageError(f"motion of {frame_rate:g} frames per second cannot be sampled {rate:g} times per second.")
+        raise UsageError(
+            f"motion energy cannot be sampled {rate:g} times per second where there are {frame_rate:g} frames in one."
+        )
     if size[1] <= 2 * finest:
-        raise UsageError(f"motion of {finest} cycles per picture takes more than {2 * finest} rows, not {size[1]}.")
+        raise DataError(
+            f"motion energy needs more than {2 * finest} rows of pixels, for {finest} cycles per picture height: "
+            f"{size[1]} are too few."
+        )

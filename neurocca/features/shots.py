@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurocca.design import FeatureSeries
+from neurocca.errors import DataError
 from neurocca.features.annotations import onset_regressor
 
 THRESHOLD = 0.3
@@ -79,14 +80,19 @@ class ShotCuts:
         Raises
         ------
         ValueError
-            When frames are not (H, W, 3) uint8 or are too small.
+            When frames are not (H, W, 3) uint8.
+        DataError
+            When they are too small.
         """
         if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
             raise ValueError(
                 f"frames are {frames.dtype} of shape {frames.shape}: expected uint8 (b, height, width, 3)."
             )
         if frames.shape[1] < _GRID[0] or frames.shape[2] < _GRID[1]:
-            raise ValueError(f"frames have {frames.shape[2]} x {frames.shape[1]} pixels: too few to find cuts.")
+            raise DataError(
+                f"frames of {frames.shape[2]} x {frames.shape[1]} pixels are too small to find cuts in: at least "
+                f"{_GRID[1]} x {_GRID[0]} are needed."
+            )
         cuts = []
         for frame in frames:
             look = _look(frame)
@@ -150,9 +156,10 @@ def shot_features(cuts: ArrayLike, rate: float, n_samples: int) -> FeatureSeries
     Returns
     -------
     FeatureSeries
-        ``cut``: number of cuts in the interval. ``since_cut``: log(1 + s), s the seconds since the last cut, or since
-        the film began, averaged over the interval. ``shot_length``: log(1 + s), s the seconds that the shot on screen
-        lasts in all, averaged likewise. The logarithm keeps one long shot from outweighing all others.
+        ``cut``: number of cuts in the interval. ``since_cut``: log(1 + s), s the mean over the interval of the seconds
+        since the last cut, or since the film began. ``shot_length``: log(1 + s), s the mean over the interval of the
+        seconds that the shot on screen lasts in all. The logarithm, taken of the mean, keeps one long shot from
+        outweighing all others.
 
     Examples
     --------

@@ -38,8 +38,10 @@ class MovieInfo:
     """What is known of a film without decoding it.
 
     ``duration`` is in seconds, from the beginning of the first picture to the end of the last. ``fps`` is in frames per
-    second; where it varies, the rate that ffmpeg takes for its base, and 0 where there is none. ``size`` is (width,
-    height) in square pixels as shown, after the rotation and the shape of pixels that the file asks for.
+    second, 0 where ffmpeg knows none; where the rate varies it is what ffmpeg makes of it: the rate that the file
+    declares (often in Matroska), the mean (in MP4), or that of the clock which all times are multiples of (transport
+    streams, AVI), up to thousands per second. ``size`` is (width, height) in square pixels as shown, after the rotation
+    and the shape of pixels that the file asks for.
     ``has_audio`` says whether there is a sound track. ``first``, ``last_begins`` (seconds) and ``seekable`` are for the
     decoder: how the clock begins, when the last picture comes, and whether the container keeps an index of exact times.
     """

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurocca.errors import UsageError
+from neurocca.errors import DataError, UsageError
 from neurocca.features.motion import ORIENTATIONS, TEMPORAL_FREQUENCIES, MotionMeasures, SpatialFilters
 
 SIZE = (64, 36)
@@ -198,11 +198,11 @@ def test_finish_gives_as_many_rows_as_the_film_has_samples():
 
 
 def test_refuses_settings_that_filters_cannot_meet():
-    with pytest.raises(UsageError, match=r"takes more than 8 frames, not 8\."):
+    with pytest.raises(DataError, match=r"needs more than 8 frames per second.*: 8 are too few"):
         MotionMeasures(8, 4, SIZE)
-    with pytest.raises(UsageError, match="24 frames per second cannot be sampled 25 times"):
+    with pytest.raises(UsageError, match="cannot be sampled 25 times per second where there are 24 frames in one"):
         MotionMeasures(24, 25, SIZE)
-    with pytest.raises(UsageError, match="takes more than 32 rows, not 32"):
+    with pytest.raises(DataError, match=r"needs more than 32 rows of pixels.*: 32 are too few"):
         MotionMeasures(24, 4, (64, 32))
     with pytest.raises(ValueError, match=r"uint8 of shape \(1, 36, 63, 3\): expected uint8 \(b, 36, 64, 3\)"):
         MotionMeasures(24, 4, SIZE).update(np.zeros((1, 36, 63, 3), dtype=np.uint8))

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from neurocca.errors import DataError
 from neurocca.features.shots import ShotCuts, shot_features
 
 SIZE = (128, 72)
@@ -168,7 +169,7 @@ def test_any_size_will_do(photos, size):
 
 def test_refuses_what_is_no_frame():
     shots = ShotCuts(24)
-    with pytest.raises(ValueError, match="31 x 18 pixels: too few to find cuts"):
+    with pytest.raises(DataError, match="31 x 18 pixels are too small to find cuts in: at least 32 x 18 are needed"):
         shots.update(np.zeros((1, 18, 31, 3), dtype=np.uint8))
     with pytest.raises(ValueError, match=r"frames are float64 of shape \(1, 72, 128, 3\)"):
         shots.update(np.zeros((1, 72, 128, 3)))
