@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neurocca.config import FeaturesConfig
 from neurocca.errors import DataError
+from neurocca.features.augment import KINDS
 from neurocca.features.augmentation_report import STRENGTHS, AugmentationReport
 from neurocca.io.files import staged
 from neurocca.steps.films import read_film
@@ -55,8 +56,8 @@ def write_augmentation_report(sources: Sequence[Path], folder: Path, config: Fea
     if len(frames) < 3:
         raise DataError(f"{len(frames)} shots are too few: an augmentation report compares frames of different shots.")
     frames = frames[np.unique(np.linspace(0, len(frames) - 1, N_FRAMES).round().astype(int))]
-    kinds = 1 + len(STRENGTHS[1:]) * 13
-    with progress_bar(len(frames) * kinds, "augmentation", "frame") as done:
+    passes = 1 + (len(KINDS) + 1) * len(STRENGTHS[1:])  # of each kind, and of all together
+    with progress_bar(len(frames) * passes, "augmentation", "frame") as done:
         report = augmentation_report(encoder, frames, labels=classes, progress=done)
     examples = augmentation_examples(frames[len(frames) // 2], report)
     figure = augmentation_drift(report.table, report.limits, examples, threshold=HALF_WAY, name="augmentation")

@@ -79,16 +79,37 @@ def extract_features(
     for source in sources:
         if not source.exists():
             raise NoInputError(f"{source}: no such file or directory.")
-    plan = StorePlan(output, overwrite)
     given = list(zip(sources, runs or [run_of(source) for source in sources], strict=True))
-    films = [read_film(path, run, config) for path, run in given if is_film(path)]
+    plan = StorePlan(output, overwrite)
+    return _fill(
+        plan, given, config, are_named=bool(runs), reduction_from=reduction_from, devices=devices, n_jobs=n_jobs
+    )
+
+
+def _fill(
+    plan: StorePlan,
+    given: Sequence[tuple[Path, str]],
+    config: FeaturesConfig,
+    *,
+    are_named: bool = True,
+    reduction_from: Path | None = None,
+    devices: Sequence[str] = (),
+    n_jobs: int = 1,
+) -> Path:
+    """Write what is missing of sources and their runs, whose labels were given or told from the names of the files."""
+    output, sources = plan.output, [path for path, _ in given]
+    # in the order of runs, so that nothing depends on that of the command line
+    films = sorted((read_film(*source, config) for source in given if is_film(source[0])), key=_place)
     plan.drop_other_films(films)
     durations, columns = {film.run: film.info.duration for film in films}, event_columns(sources)
     for path, run in given:
         if not is_film(path):
-            found, files = read_source(path, config, run=run if runs else None, durations=durations, columns=columns)
+            found, files = read_source(
+                path, config, run=run if are_named else None, durations=durations, columns=columns
+            )
             _add_series(plan, found, files, config)
     jobs = _missing(plan, films, config, _projection(films, config, reduction_from), devices)
+    plan.check_alike()
     if not jobs and not plan.series:
         log.info("%s is up to date", output)
         return output
@@ -120,8 +141,12 @@ def films_store(films: Mapping[str, Path], folder: Path, config: FeaturesConfig,
     output = folder / "features.h5"
     if output.is_file() and not _is_store(output):
         output.unlink()  # in its own folder, a damaged store or one of an older version is made again
-    runs = list(films)
-    return extract_features(list(films.values()), output, config, runs=runs, overwrite=True, n_jobs=n_jobs)
+    plan = StorePlan(output, overwrite=True, forget=True)
+    return _fill(plan, [(path, run) for run, path in films.items()], config, n_jobs=n_jobs)
+
+
+def _place(film: Film) -> tuple[bool, int, str]:
+    return run_key(film.run)
 
 
 def _add_series(plan: StorePlan, found: Spaces, files: Sequence[Path], config: FeaturesConfig) -> None:
@@ -155,13 +180,11 @@ def _missing(
     for index, film in enumerate(films):
         device = devices[index % len(devices)] if devices else config.device
         for one in film_passes(film, config, projection, device):
-            made_from = origin(one.settings(film), film=source_record(film.path, film.sha256))
-            spaces = [space for space in one.spaces if plan.want(space, film.run, made_from)]
-            if spaces:
-                jobs.append(Job(film, only(one, spaces), made_from))
-            if isinstance(one, NetworkPass) and projection.pca:
-                for space in spaces:
-                    plan.check_fitted_alike(space, [film.run for film in films])
+            record = source_record(film.path, film.sha256)
+            origins = {space: origin(one.settings(film, space), film=record) for space in one.spaces}
+            missing = {space: origins[space] for space in one.spaces if plan.want(space, film.run, origins[space])}
+            if missing:
+                jobs.append(Job(film, only(one, list(missing)), missing))
     return jobs
 
 
@@ -174,12 +197,16 @@ def _add_rows(plan: StorePlan, space: str, finished: Sequence[Finished], config:
     if len(set(widths.values())) > 1:
         raise DataError(f"space {space!r} has other numbers of features in some runs: {widths}.")
     if isinstance(first.job.one, NetworkPass):
-        fitted = [one.parts for one in finished if not config.reduce_runs or one.job.film.run in config.reduce_runs]
-        change, names, whole = first.job.one.projection.afterwards(space, names, partial(_rows, fitted, space))
+        projection = first.job.one.projection
+        if projection.pca and plan.kept().get(space):  # by equal settings, else they would not stay
+            change, names = projection.once_more(plan.output, space)
+        else:
+            fitted = [one.parts for one in finished if not config.reduce_runs or one.job.film.run in config.reduce_runs]
+            change, names, whole = projection.afterwards(space, names, partial(_rows, fitted, space))
     for one in finished:
         times = np.arange(one.about.n_rows) / config.rate
         blocks: Callable[[], Iterator[NDArray]] = partial(_rows, [one.parts], space, change)
-        record = one.job.origin | one.about.details | {"software": software()}
+        record = one.job.origins[space] | one.about.details | {"software": software()}
         plan.add(space, one.job.film.run, BlockedSeries(blocks, times, names), record)
     return whole
 

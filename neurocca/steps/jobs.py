@@ -13,11 +13,9 @@ from joblib import Parallel, delayed
 
 from neurocca.config import FeaturesConfig
 from neurocca.errors import DataError, UsageError
-from neurocca.io.files import sha256
 from neurocca.io.parts import Parts
-from neurocca.io.timeseries import check_file
 from neurocca.steps.measures import LowLevel, Motion, Shots
-from neurocca.steps.network_pass import NetworkPass, default_layers
+from neurocca.steps.network_pass import NetworkPass, default_layers, loaded_network
 from neurocca.steps.passes import LOWLEVEL_WIDTH, SMALL_WIDTH, About, Film, FilmPass, MeasurePass, SoundPass, block_size
 from neurocca.steps.progress import progress_bar
 from neurocca.steps.reduction import Projection
@@ -27,17 +25,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """One pass over one film, and what its features will have been made from."""
+    """One pass over one film, and what its features, by space, will have been made from."""
 
     film: Film
     one: FilmPass
-    origin: dict[str, Any]
+    origins: dict[str, dict[str, Any]]
 
-    @property
     def folder(self) -> str:
-        """Name of the folder for its parts: that of another film, other settings or other blocks differs."""
-        block = block_size(self.one.config.batch_size)
-        content = json.dumps([self.origin, self.film.run, self.one.spaces, block], sort_keys=True)
+        """Name of the folder for its parts: other films, settings, blocks and kinds of arithmetic have others.
+
+        Loads the network where there is one, as that settles how it computes.
+        """
+        engine = self.one.engine() if isinstance(self.one, NetworkPass) else {}
+        made_from = {space: [record["settings"], record["neurocca"]] for space, record in self.origins.items()}
+        # the film's digest, not its name: when it is renamed it is the same film
+        parts = [self.film.sha256, self.film.run, made_from, engine, block_size(self.one.config.batch_size)]
+        content = json.dumps(parts, sort_keys=True)
         return f"run-{self.film.run}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
@@ -68,11 +71,9 @@ def film_passes(film: Film, config: FeaturesConfig, projection: Projection, devi
         "shots": MeasurePass("shots", _shots, config, SMALL_WIDTH, every_frame=True),
     }
     if "cnn" in spaces:
-        weights = config.weights
-        if weights not in ("pretrained", "random"):
-            check_file(Path(weights))
-            weights = sha256(Path(weights))
-        passes["cnn"] = NetworkPass(config, default_layers(config), weights, projection, device)
+        weights = loaded_network(config.model, config.weights).weights
+        digest = weights.sha256 if weights else ""
+        passes["cnn"] = NetworkPass(config, default_layers(config), digest, projection, device)
     return [passes[space] for space in spaces]
 
 
@@ -95,20 +96,29 @@ def run_jobs(jobs: Sequence[Job], folder: Path, n_jobs: int) -> list[Finished]:
     n_jobs : int
         Processes; with one, this one.
     """
-    parts = [Parts(folder / job.folder) for job in jobs]
-    waiting = [(job, p) for job, p in zip(jobs, parts, strict=True) if p.about() is None]
     if n_jobs == 1:
-        for job, p in waiting:
-            _run(job, p)
-    elif waiting:
-        with progress_bar(len(waiting), "features", "pass") as done:
-            runner = Parallel(n_jobs, return_as="generator_unordered")
-            for _ in runner(delayed(_run)(job, p) for job, p in waiting):
-                done(1)
-    return [Finished(job, p, _read(p)) for job, p in zip(jobs, parts, strict=True)]
+        return [_run(job, folder) for job in jobs]
+    finished: dict[int, Finished] = {}
+    with progress_bar(len(jobs), "features", "pass") as done:
+        runner = Parallel(n_jobs, return_as="generator_unordered")
+        for k, one in runner(delayed(_numbered)(k, job, folder) for k, job in enumerate(jobs)):
+            finished[k] = one
+            done(1)
+    return [finished[k] for k in range(len(jobs))]
 
 
-def _run(job: Job, parts: Parts) -> None:
+def _numbered(k: int, job: Job, folder: Path) -> tuple[int, Finished]:
+    return k, _run(job, folder)
+
+
+def _run(job: Job, folder: Path) -> Finished:
+    parts = Parts(folder / job.folder())
+    if parts.about() is None:
+        _make(job, parts)
+    return Finished(job, parts, _read(parts))
+
+
+def _make(job: Job, parts: Parts) -> None:
     film, one = job.film, job.one
     start, before = time.perf_counter(), len(parts)
     if before:

@@ -5,17 +5,21 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurocca.config import FeaturesConfig
+from neurocca.errors import DataError
+from neurocca.io.files import sha256
 from neurocca.io.movie import iter_batches, n_samples
 from neurocca.io.parts import Parts
+from neurocca.io.timeseries import check_file
 from neurocca.steps.measures import Shots
 from neurocca.steps.passes import BLOCK, SMALL_WIDTH, STATE, About, Done, Film, block_size, listed
-from neurocca.steps.reduction import Projection
+from neurocca.steps.reduction import Projection, Transform
 
 if TYPE_CHECKING:
     from neurocca.features.cnn import FrameEncoder
@@ -50,7 +54,7 @@ class NetworkPass:
     config : FeaturesConfig
     layers : tuple of str
     weights : str
-        What the weights are known by: a word, or the SHA-256 of a user's file.
+        SHA-256 of the weights.
     projection : Projection
         What is applied to rows before they are saved.
     device : str
@@ -72,7 +76,7 @@ class NetworkPass:
         """One space per layer."""
         return tuple(layer_space(self.config.model, layer) for layer in self.layers)
 
-    def settings(self, film: Film) -> dict[str, Any]:
+    def settings(self, film: Film, space: str) -> dict[str, Any]:
         """Network and sampling."""
         config = self.config
         augmentation = {"n_views": config.n_views, "augment_strength": config.augment_strength}
@@ -85,32 +89,40 @@ class NetworkPass:
             "pooling": config.pooling,
             "precision": config.precision,
             **(augmentation if config.n_views else {}),
-            **self.projection.settings,
+            **self.projection.settings(space),
         }
 
     def total(self, film: Film) -> int:
         """Frames that the network sees."""
         return n_samples(film.info.duration, self.config.rate)
 
+    def engine(self) -> dict[str, str]:
+        """What, beside settings, must be one and the same within a series: the kind of device, and the precision."""
+        engine = network_encoder(self.config, self.layers, self.device).engine
+        return {"device": engine["device"].partition(":")[0], "precision": engine["precision"]}
+
     def run(self, film: Film, parts: Parts, done: Done) -> About:
         """See FilmPass."""
-        encoder = network_encoder(self.config, self.layers, self.device)
+        encoder, weights = network_encoder(self.config, self.layers, self.device), _network(self.config).weights
+        if weights is None or weights.sha256 != self.weights:
+            raise DataError(f"weights {self.config.weights}: changed while they were in use; run again.")
         block, finished = block_size(self.config.batch_size), len(parts)
-        done(finished * block)
-        n_rows, projections = finished * block, {}
+        # the last block may be short: then the film has ended, and there are no more frames from there on
+        n_rows = (finished - 1) * block + len(parts.load(finished - 1)[self.spaces[0]]) if finished else 0
+        done(n_rows)
+        projections: dict[str, Transform] = {}
         views = _Views(self.config, film, parts)
         rows = _counted(views.features(encoder, film_frames(film, self.config, n_rows), n_rows), done)
         for index, whole in enumerate(_grouped(rows, block), finished):
-            saved = {}
+            saved: Rows = {}
             for layer, space in zip(self.layers, self.spaces, strict=True):
                 if space not in projections:
                     projections[space] = self.projection.before_saving(space, whole[layer].shape[1])
                 saved[space] = projections[space](whole[layer])
             parts.save(index, saved | views.state())
-            n_rows += len(saved[space])
+            n_rows += len(saved[self.spaces[0]])
         names = {space: encoder.names(layer) for layer, space in zip(self.layers, self.spaces, strict=True)}
-        weights = _network(self.config).weights
-        details = {"engine": encoder.engine, "weights": asdict(weights) if weights else None, **views.details()}
+        details = {"engine": encoder.engine, "weights": asdict(weights), **views.details()}
         return About(names, n_rows, details)
 
 
@@ -183,13 +195,17 @@ def film_cuts(film: Film) -> NDArray[np.float64]:
     return shots.cuts()
 
 
-@lru_cache(maxsize=1)
 def network_encoder(config: FeaturesConfig, layers: tuple[str, ...], device: str) -> "FrameEncoder":
     """The network of a configuration, ready to look at frames; kept from one film to the next."""
+    return _encoder(_network(config), config, layers, device)
+
+
+@lru_cache(maxsize=1)
+def _encoder(network: "Network", config: FeaturesConfig, layers: tuple[str, ...], device: str) -> "FrameEncoder":
     from neurocca.features.cnn import FrameEncoder
 
     return FrameEncoder(
-        _network(config),
+        network,
         layers,
         pooling=config.pooling,
         device=device,
@@ -203,9 +219,16 @@ def _network(config: FeaturesConfig) -> "Network":
     return loaded_network(config.model, config.weights)
 
 
-@lru_cache(maxsize=1)
 def loaded_network(model: str, weights: str) -> "Network":
-    """A network with its weights; kept from one film to the next."""
+    """A network with its weights; kept from one film to the next, for as long as the file of weights is the same."""
+    if weights in ("pretrained", "random"):
+        return _loaded(model, weights, "")
+    check_file(Path(weights))
+    return _loaded(model, weights, sha256(Path(weights)))
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: str, weights: str, digest: str) -> "Network":
     from neurocca.io.weights import load_network
 
     return load_network(model, None if weights == "pretrained" else weights, announce=log.warning)

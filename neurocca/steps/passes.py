@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurocca.config import FeaturesConfig
 from neurocca.io.framing import Crop
 from neurocca.io.movie import MovieInfo, iter_batches, n_samples
 from neurocca.io.parts import Parts
-from neurocca.steps.measures import MakeMeasures
+from neurocca.steps.measures import MakeMeasures, Measures
 
 Done = Callable[[int], object]
 
@@ -67,7 +68,7 @@ class About:
 
 
 class FilmPass(Protocol):
-    """A pass. Its settings are all that its numbers depend on beside the film."""
+    """A pass. The settings of a space are all that its numbers depend on beside the film."""
 
     @property
     def config(self) -> FeaturesConfig:
@@ -81,8 +82,8 @@ class FilmPass(Protocol):
     def spaces(self) -> tuple[str, ...]:
         """Spaces whose rows it gives."""
 
-    def settings(self, film: Film) -> dict[str, Any]:
-        """Settings, as JSON has them."""
+    def settings(self, film: Film, space: str) -> dict[str, Any]:
+        """Settings of one of its spaces, as JSON has them."""
 
     def total(self, film: Film) -> int:
         """Number of frames, or whatever else is counted, in all."""
@@ -123,7 +124,7 @@ class MeasurePass:
         """The one space."""
         return (self.space,)
 
-    def settings(self, film: Film) -> dict[str, Any]:
+    def settings(self, film: Film, space: str) -> dict[str, Any]:
         """Sampling and size."""
         window = {} if self.every_frame else {"window": self.config.window}
         return {"rate": self.config.rate, **window, "crop": listed(film.crop), "size": list(film.size(self.widest))}
@@ -136,27 +137,27 @@ class MeasurePass:
         """See FilmPass."""
         rate, size = self._frame_rate(film), film.size(self.widest)
         measures = self.make(rate, self.config.rate, size)
-        block, finished = block_size(self.config.batch_size), len(parts)
-        if finished:
-            last = parts.load(finished - 1)
+        block, index = block_size(self.config.batch_size), len(parts)
+        n_rows = sum(map(len, parts.array(self.space)))
+        if index:
+            last = parts.load(index - 1)
             measures.restore({k.removeprefix(STATE): v for k, v in last.items() if k.startswith(STATE)})
-            done(finished * block)
+        # beyond the end where all blocks were saved and only the word that they were is lacking: then none comes
+        n_frames, total = index * block, n_samples(film.info.duration, self.config.rate)
+        done(min(n_frames, self.total(film)))
         window = "frame" if self.every_frame else self.config.window
-        n_frames, rest = finished * block, np.zeros((0, len(measures.names)))
-        for frames in iter_batches(film.path, rate, block, size, crop=film.crop, window=window, start=n_frames):
+        batches = iter_batches(film.path, rate, block, size, crop=film.crop, window=window, start=n_frames)
+        for k, frames in enumerate(batches, index):
             rows = measures.update(frames)
             n_frames += len(frames)
-            done(len(frames))
-            if len(frames) < block:
-                rest = rows  # of the last frames, which are no whole block
-                break
+            if n_frames >= self.total(film):
+                lacking = math.ceil(total / self.config.rate * rate - 1e-6) - n_frames
+                rows = np.vstack([rows, _last_rows(measures, frames[-1:], lacking, total)])[: total - n_rows]
             state = {STATE + key: value for key, value in measures.state().items()}
-            parts.save(len(parts), {self.space: rows, **state})
-        n_rows = n_samples(n_frames / rate, self.config.rate)
-        n_saved = sum(map(len, parts.array(self.space)))
-        rest = np.vstack([rest, measures.finish(n_rows)])[: n_rows - n_saved]
-        parts.save(len(parts), {self.space: rest})
-        return About({self.space: measures.names}, n_saved + len(rest))
+            parts.save(k, {self.space: rows, **state})
+            n_rows += len(rows)
+            done(len(frames))
+        return About({self.space: measures.names}, n_rows)
 
     def _frame_rate(self, film: Film) -> float:
         return film.info.fps or self.config.rate if self.every_frame else self.config.rate
@@ -170,7 +171,7 @@ class SoundPass:
     name: str = "audio"
     spaces: tuple[str, ...] = ("audio",)
 
-    def settings(self, film: Film) -> dict[str, Any]:
+    def settings(self, film: Film, space: str) -> dict[str, Any]:
         """Sampling."""
         return {"rate": self.config.rate, "sound_rate": SOUND_RATE}
 
@@ -192,6 +193,12 @@ class SoundPass:
         measures = measures or SoundMeasures(SOUND_RATE, 1 / self.config.rate, 1)
         parts.save(0, {"audio": np.vstack([*rows, measures.finish(total)])[:total]})
         return About({"audio": measures.names}, total)
+
+
+def _last_rows(measures: Measures, frame: NDArray[np.uint8], lacking: int, n_rows: int) -> NDArray:
+    """Rows that are left when the film ends: where the rate of its frames varies, the last one can stay on for more."""
+    still = [measures.update(np.repeat(frame, lacking, axis=0))] if lacking > 0 else []
+    return np.vstack([*still, measures.finish(n_rows)])
 
 
 def block_size(batch_size: int) -> int:

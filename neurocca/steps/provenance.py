@@ -1,7 +1,7 @@
 """What features were made from, in a form that a store keeps and that tells whether they are up to date."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,17 @@ def difference(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     for key, what in (("film", "another film"), ("files", "other files")):
         if _content(there.get(key)) != _content(asked.get(key)):
             return f"{what} ({_names(there.get(key))})"
-    old, new = there.get("settings", {}), asked["settings"]
-    changed = [f"{k} {_short(old.get(k))}, not {_short(new.get(k))}" for k in new if old.get(k) != new.get(k)]
-    if changed:
-        return f"other settings ({'; '.join(changed[:3])})"
-    return f"neurocca {there.get('neurocca', '?')} (this is {neurocca.__version__})"
+    return f"other settings ({changed_settings(there, asked)})"
+
+
+def changed_settings(there: Mapping[str, Any], asked: Mapping[str, Any], *, ignore: Collection[str] = ()) -> str:
+    """In words, settings in which a store's record differs from what is asked for; empty where there is no difference.
+
+    The version of neurocca counts as one: another may compute otherwise.
+    """
+    old, new = ({**record.get("settings", {}), "neurocca": record.get("neurocca")} for record in (there, asked))
+    keys = [key for key in {**new, **old} if key not in ignore and old.get(key) != new.get(key)]
+    return "; ".join(f"{key} {_change(old.get(key), new.get(key))}" for key in keys[:3])
 
 
 def software() -> dict[str, str]:
@@ -68,6 +74,9 @@ def _names(record: Any) -> str:
     return ", ".join(_names(item) for item in record[:3]) if record else "none"
 
 
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else text[:37] + "…"
+def _change(old: Any, new: Any) -> str:
+    """Two values that differ, as text that shows where: lists of digests can begin alike."""
+    texts = ["none" if value is None else str(value) for value in (old, new)]
+    alike = next((k for k, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), min(map(len, texts)))
+    cut = ["…" + text[alike - 8 :] if alike > 30 else text for text in texts]
+    return ", not ".join(text if len(text) <= 40 else text[:37] + "…" for text in cut)

@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ Transform = Callable[[NDArray], NDArray]
 SEED = 0
 """Of random projections: those of equal size are the same in all films."""
 
+_TAKEN = "from "
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -36,7 +38,7 @@ class Projection:
         Components of a principal component analysis after it, or the share of variance that they keep; 0 for none.
         It is fitted when all rows are there.
     fitted_on : tuple of str
-        SHA-256 of the films that it is fitted on.
+        SHA-256 of the films that it is fitted on, in the order of their runs.
     source : Path, optional
         A store whose projections are applied instead.
     """
@@ -61,17 +63,17 @@ class Projection:
         if match is None or bool(match[2]) is not both:
             raise UsageError(f"reduction {text!r}: expected pca:K, srp:K or srp:K+pca:K.")
         srp, pca = int(match[1] or 0), float(match[3] or 0)
-        if (match[1] and srp < 1) or (match[3] and not (0 < pca < 1 or (pca >= 1 and pca.is_integer()))):
+        # "1.0" may mean one component or all of the variance: let the user say
+        if (match[1] and srp < 1) or (match[3] and not (0 < pca < 1 or (pca >= 1 and "." not in match[3]))):
             raise UsageError(
                 f"reduction {text!r}: components must be a whole number, or for pca a share of variance below 1."
             )
         return cls(text, srp, pca if pca < 1 else int(pca))
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What the features depend on."""
+    def settings(self, space: str) -> dict[str, Any]:
+        """What the features of a space depend on."""
         if self.source is not None:
-            return {"reduction": f"from {_digest(self.source)}"}
+            return {"reduction": taken_from(self.source, space)}
         fitted = {"reduction_fitted_on": list(self.fitted_on)} if self.pca else {}
         return {"reduction": self.text, **fitted} if self.text else {}
 
@@ -108,6 +110,11 @@ class Projection:
         pca = fit_pca(blocks, self.pca)
         return pca.transform, pca.names, pca if random is None else random.then(pca)
 
+    def once_more(self, store: Path, space: str) -> tuple[Transform, tuple[str, ...]]:
+        """As `afterwards`, by the projection that was fitted, on the same films, for runs that a store has already."""
+        whole = stored_reduction(store, space)
+        return replace(whole, projection=None).transform, whole.names  # the random part came before saving
+
     def _random(self, n_features: int) -> "Reduction":
         from neurocca.features.reduce import sparse_projection
 
@@ -124,23 +131,43 @@ def stored_reduction(path: Path, space: str) -> "Reduction":
     """
     from neurocca.features.reduce import Reduction
 
+    return Reduction.from_state(*_stored(path, space))
+
+
+def _stored(path: Path, space: str) -> tuple[dict[str, NDArray], dict[str, Any]]:
     with FeatureStore(path) as store:
         found = store.reduction(space)
     if found is None:
         raise UsageError(f"{path}: holds no projection of space {space!r}.")
-    return Reduction.from_state(*found)
+    return found
 
 
-def _digest(path: Path) -> str:
-    """Of all projections in a store."""
+def taken_from(path: Path, space: str) -> str:
+    """The setting that stands for the projection of a space in a store, by its content.
+
+    Raises
+    ------
+    UsageError
+        When the store holds none.
+    """
+    arrays, _ = _stored(path, space)
     digest = hashlib.sha256()
-    with FeatureStore(path) as store:
-        for space in store.spaces:
-            arrays, _ = store.reduction(space) or ({}, {})
-            for name, array in sorted(arrays.items()):
-                digest.update(f"{space}/{name}".encode())
-                digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return f"{_TAKEN}{digest.hexdigest()}"
+
+
+def as_taken_from(settings: Mapping[str, Any], asked: Mapping[str, Any], store: Path, space: str) -> Mapping[str, Any]:
+    """Settings of a store's run as they would read had its projection been taken from the store, where that is asked.
+
+    A projection is the same whether the store fitted it or others take it from there.
+    """
+    own = settings.get("reduction", _TAKEN)
+    if own.startswith(_TAKEN) or not asked.get("reduction", "").startswith(_TAKEN):
+        return settings
+    others = {key: value for key, value in settings.items() if key != "reduction_fitted_on"}
+    return others | {"reduction": taken_from(store, space)}
 
 
 def unchanged(rows: NDArray) -> NDArray:

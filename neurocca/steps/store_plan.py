@@ -9,9 +9,12 @@ from neurocca.errors import DataError, NoInputError, OutputError, UsageError
 from neurocca.io.recording import run_key
 from neurocca.io.store import FeatureStore, OtherFormatError, Series
 from neurocca.steps.passes import Film
-from neurocca.steps.provenance import difference, same_origin
+from neurocca.steps.provenance import changed_settings, difference, same_origin
+from neurocca.steps.reduction import as_taken_from
 
 log = logging.getLogger(__name__)
+
+_OF_A_FILM = ("crop", "size")  # settings in which runs of one space may differ
 
 
 class StorePlan:
@@ -23,6 +26,8 @@ class StorePlan:
         A store, or where one will be.
     overwrite : bool
         Whether features of other films or settings may be replaced.
+    forget : bool
+        Whether runs that are not asked for may be lost where they were made otherwise than those that are.
 
     Raises
     ------
@@ -30,12 +35,13 @@ class StorePlan:
         When something that is no store is in its place.
     """
 
-    def __init__(self, output: Path, overwrite: bool) -> None:
-        self.output, self.overwrite = output, overwrite
+    def __init__(self, output: Path, overwrite: bool, *, forget: bool = False) -> None:
+        self.output, self.overwrite, self.forget = output, overwrite, forget
         self.old = _old_provenance(output)
         self.series: dict[str, dict[str, Series]] = {}
         self.provenance: dict[str, dict[str, Any]] = {}
         self._wanted: set[tuple[str, str]] = set()
+        self._missing: dict[tuple[str, str], dict[str, Any]] = {}
 
     def drop_other_films(self, films: Iterable[Film]) -> None:
         """Refuse, or forget, what the store has of the same runs from other films."""
@@ -65,27 +71,33 @@ class StorePlan:
                 "say --runs, and give every source once."
             )
         self._wanted.add((space, run))
-        there = self.old.get((space, run))
-        if there is None:
-            return True
-        if same_origin(there, origin):
+        there = self._record(space, run, origin)
+        if there is not None and same_origin(there, origin):
             log.info("%s: space %s of run %s is up to date", self.output, space, run)
             return False
-        if not self.overwrite:
+        if there is not None and not self.overwrite:
             raise UsageError(
                 f"{self.output}: holds space {space!r} of run {run} from {difference(there, origin)}; --overwrite "
                 "replaces it."
             )
+        self._missing[space, run] = origin
         return True
 
-    def check_fitted_alike(self, space: str, runs: Iterable[str]) -> None:
-        """Refuse to fit a projection for some of the runs of a space only."""
-        others = sorted({r for s, r in self.old if s == space} - set(runs), key=run_key)
-        if others:
-            raise UsageError(
-                f"{self.output}: space {space!r} would be reduced otherwise than in run {', '.join(others)}: give the "
-                "films of all runs, or --reduction-from a store."
-            )
+    def check_alike(self) -> None:
+        """Refuse, or forget, runs that stay and were made otherwise than the new ones of the same space."""
+        for (space, run), origin in self._missing.items():
+            for other in self.kept().get(space, []):
+                changed = changed_settings(self._record(space, other, origin) or {}, origin, ignore=_OF_A_FILM)
+                if not changed:
+                    continue
+                if not self.forget:
+                    fitted = "reduction" in changed and "reduction" in self.old[space, other].get("settings", {})
+                    raise UsageError(
+                        f"{self.output}: space {space!r} of run {other} was made otherwise than that of run {run} "
+                        f"would be ({changed}): make all of its runs anew with --overwrite, or "
+                        f"{'take its projection with --reduction-from, or write ' if fitted else ''}another store."
+                    )
+                del self.old[space, other]
 
     def add(self, space: str, run: str, series: Series, provenance: dict[str, Any]) -> None:
         """Take up a series."""
@@ -96,9 +108,16 @@ class StorePlan:
         """Runs by space that stay as they are."""
         kept: dict[str, list[str]] = {}
         for space, run in self.old:
-            if run not in self.series.get(space, {}):
+            if (space, run) not in self._missing:
                 kept.setdefault(space, []).append(run)
         return kept
+
+    def _record(self, space: str, run: str, asked: dict[str, Any]) -> dict[str, Any] | None:
+        """What the store says of a run, its projection named as it would be where that is asked for."""
+        there = self.old.get((space, run))
+        if not there or "settings" not in there:
+            return there
+        return there | {"settings": as_taken_from(there["settings"], asked["settings"], self.output, space)}
 
     def described(self) -> list[str]:
         """One phrase per space that was made."""
