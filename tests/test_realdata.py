@@ -69,8 +69,11 @@ def independent(studyforrest_data, tables) -> np.ndarray:
     """Held-out correlations of two components by numpy and scipy alone, from the published files."""
     folder = studyforrest_data / "confoundsannotation" / "annotation"
 
-    def volumes(path, n):
-        values = pd.read_csv(path, sep="\t").iloc[:, 2].to_numpy(float)
+    def published(modality, r, measure):
+        table = pd.read_csv(folder / modality / f"fg_av_ger_seg{r}_{measure}.tsv", sep="\t")
+        return table.iloc[:, 2].to_numpy(float)
+
+    def means(values, n):
         return np.array([values[50 * v : 50 * v + 50].mean() for v in range(n)])
 
     def filtered(data):
@@ -86,11 +89,11 @@ def independent(studyforrest_data, tables) -> np.ndarray:
 
     X, Y = [], []
     for r, n in enumerate(sf.N_VOLUMES):
-        visual = [
-            volumes(folder / "visual" / f"fg_av_ger_seg{r}_{m}.tsv", n) for m in ("brmean", "brlr", "brud", "normdiff")
-        ]
-        rms, lr = (volumes(folder / "audio" / f"fg_av_ger_seg{r}_{m}.tsv", n) for m in ("rms", "lrdiff"))
-        z = filtered(np.column_stack([*visual, np.log(rms + 1e-4), lr]))
+        visual = [means(published("visual", r, m), n) for m in ("brmean", "brlr", "brud", "normdiff")]
+        both, right_minus_left = published("audio", r, "rms"), published("audio", r, "lrdiff")
+        left, right = (both - right_minus_left) / 2, (both + right_minus_left) / 2
+        loudness = means(np.sqrt((left**2 + right**2) / 2), n)
+        z = filtered(np.column_stack([*visual, np.log(loudness + 1e-4), means(right_minus_left, n)]))
         X.append(cut(np.hstack([np.vstack([np.zeros((d, 6)), z[:-d]]) for d in (1, 2, 3, 4)]), r))
         Y.append(cut(filtered(tables[r].to_numpy()), r))
     per_run = []

@@ -2,6 +2,7 @@
 
 import math
 import re
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,6 +15,7 @@ from neurocca.io.packets import PacketStream, packet_streams
 
 _ROUNDING = 0.005  # seconds by which the last interval may be incomplete: containers round times
 _TOLERANCE = 1.0  # seconds by which a film may differ from what its header says
+_AVI_HEADER = 1 << 16  # bytes at the beginning of an AVI file in which its streams are described
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _probe(_place: Path, path: Path, n_bytes: int, _modified: int) -> MovieInfo:
         only_sound = ", only sound" if has_audio and "matches no streams" in messages else ""
         raise DataError(f"film {path}: ffmpeg finds no readable pictures in it{only_sound}.")
     pictures, *others = packet_streams(path)
-    promised, length = _promised(header), _length([pictures, *others])
+    promised, length = max(_promised(header), _promised_by_avi(path)), _length([pictures, *others])
     if length < promised - _TOLERANCE:
         raise DataError(f"film {path}: ends after {length:.1f} s of {promised:.1f} s; is it truncated?")
     begin = first.ticks * first.tick
@@ -145,3 +147,18 @@ def _promised(header: str) -> float:
     clock = re.search(r"^ *Duration: (\d+):(\d+):(\d+\.\d+)", header, re.MULTILINE)
     hours, minutes, seconds = map(float, clock.groups()) if clock else (0.0, 0.0, 0.0)
     return 3600 * hours + 60 * minutes + seconds
+
+
+def _promised_by_avi(path: Path) -> float:
+    """Seconds of pictures by the header of an AVI file, 0 where it does not say or is none.
+
+    ffmpeg makes what the header promises smaller where the file is, and so hides that the rest is missing.
+    """
+    with path.open("rb") as file:
+        start = file.read(_AVI_HEADER)
+    # of the first stream of pictures: "strh", its size, "vids", codec, flags, 8 bytes, scale, rate, start, length
+    stream = re.search(rb"strh....vids.{16}(.{16})", start, re.DOTALL)
+    if start[:4] != b"RIFF" or start[8:12] != b"AVI " or stream is None:
+        return 0.0
+    scale, rate, _, length = struct.unpack("<4I", stream[1])
+    return length * scale / rate if rate else 0.0

@@ -12,6 +12,7 @@ from neurocca.config import FeaturesConfig
 from neurocca.design import FeatureSeries
 from neurocca.errors import DataError, NoInputError, UsageError
 from neurocca.features.annotations import event_features, event_names, events_features, location_features
+from neurocca.features.loudness import loudness_from_published
 from neurocca.io.annotations import is_events, read_events, read_series
 from neurocca.io.recording import run_label
 from neurocca.io.timeseries import read_table
@@ -20,15 +21,14 @@ Spaces = dict[str, dict[str, FeatureSeries]]
 """Feature series by space and run label."""
 
 FRAME_MEASURES = {
-    "lowlevel": {
-        "brmean": "luminance",
-        "brlr": "left_right",
-        "brud": "up_down",
-        "normdiff": "perceptual_difference",
-    },
-    "audio": {"rms": "loudness", "lrdiff": "loudness_left_right"},
+    "lowlevel": (
+        ("brmean", "brlr", "brud", "normdiff"),
+        ("luminance", "left_right", "up_down", "perceptual_difference"),
+    ),
+    "audio": (("rms", "lrdiff"), ("loudness", "loudness_left_right")),
 }
-"""Names of the per-frame measures in studyforrest-data-confoundsannotation, by feature space."""
+"""By feature space, the per-frame measures in studyforrest-data-confoundsannotation that are read, and the columns that
+they become: in the units of `neurocca.features.lowlevel.FrameMeasures` and `neurocca.features.audio.SoundMeasures`."""
 
 TABLES = (".tsv", ".tsv.gz", ".csv", ".npy")
 """How the names of tables of features end."""
@@ -137,16 +137,23 @@ def _frame_measures(folder: Path) -> tuple[Spaces, list[Path]]:
     spaces: Spaces = {space: {} for space in FRAME_MEASURES}
     files: list[Path] = []
     for segment, run in enumerate(studyforrest.RUNS):
-        for space, measures in FRAME_MEASURES.items():
+        for space, (measures, names) in FRAME_MEASURES.items():
             modality = "visual" if space == "lowlevel" else "audio"
             paths = [folder / modality / f"fg_av_ger_seg{segment}_{measure}.tsv" for measure in measures]
             columns = [_frame_values(path) for path in paths]
             files += paths
             n_frames = _common_length(paths, columns, run)
-            data = np.column_stack(columns)
+            data = _brightness_from_published(*columns) if space == "lowlevel" else loudness_from_published(*columns)
             times = np.arange(n_frames) / studyforrest.FPS
-            spaces[space][run] = FeatureSeries(data, times, tuple(measures.values()))
+            spaces[space][run] = FeatureSeries(data, times, names)
     return spaces, files
+
+
+def _brightness_from_published(
+    brmean: np.ndarray, brlr: np.ndarray, brud: np.ndarray, normdiff: np.ndarray
+) -> np.ndarray:
+    """Fractions of full scale from grey levels, shape (t, 4); differences are published as sums of two quadrants."""
+    return np.column_stack([brmean / 255, brlr / 510, brud / 510, normdiff])
 
 
 def _common_length(paths: list[Path], columns: list[np.ndarray], run: str) -> int:

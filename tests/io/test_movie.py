@@ -491,6 +491,21 @@ def test_truncated_films_are_refused_at_once(films, tmp_path, kind):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("sound", [[], ["-f", "lavfi", "-i", "sine=300:duration=4", "-c:a", "pcm_s16le"]])
+def test_truncated_avi_files_are_told_by_their_header(tmp_path, sound):
+    film = encode(tmp_path / "film.avi", moving(100), 25, *sound, "-c:v", "mpeg4", "-q:v", "2")
+    assert probe(film).duration == pytest.approx(4, abs=1e-3)
+    whole = film.read_bytes()
+    (tmp_path / "broken.avi").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"broken\.avi: ends after 2\.\d s of 4\.0 s; is it truncated\?"):
+        probe(tmp_path / "broken.avi")
+    # as a recorder leaves it that lost its power: its header does not say how many frames there are
+    length = whole.index(b"strh") + 40
+    assert int.from_bytes(whole[length : length + 4], "little") == 100
+    (tmp_path / "unfinished.avi").write_bytes((whole[:length] + bytes(4) + whole[length + 4 :])[: len(whole) // 2])
+    assert 1.5 < probe(tmp_path / "unfinished.avi").duration < 2.5
+
+
 def test_subtitles_that_outlast_the_film_are_no_sign_of_truncation(films, tmp_path):
     (tmp_path / "words.srt").write_text("1\n00:00:01,000 --> 00:00:30,000\nThe end.\n")
     ffmpeg("-i", films["25", "mp4"], "-i", tmp_path / "words.srt", "-c", "copy", "-c:s", "srt", tmp_path / "film.mkv")
