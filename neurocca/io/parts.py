@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +24,9 @@ from neurocca.io.files import json_text, write_text
 Arrays = Mapping[str, NDArray]
 
 _ABOUT = "about.json"
+
+_ABANDONED = 30 * 86400.0
+"""Seconds after which nobody is expected to go on with what was interrupted."""
 
 
 class Parts:
@@ -95,13 +99,19 @@ class Parts:
         except (OSError, ValueError):
             return None
 
+    def remove(self) -> None:
+        """Remove all blocks: what they were for is done."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def _path(self, index: int) -> Path:
         return self.folder / f"block-{index:06d}.npz"
 
 
 @contextmanager
 def parts_folder(output: Path) -> Iterator[Path]:
-    """Folder beside an output for its parts; removed when the block ends well, kept for the next try when not.
+    """Folder beside an output for its parts, which stays as long as an interrupted call has left some.
+
+    Parts that nobody took up again within a month are removed.
 
     Raises
     ------
@@ -120,12 +130,18 @@ def parts_folder(output: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise OutputError(f"output {output}: another process is making it.") from error
+        _sweep(folder)
         try:
             yield folder
-        except BaseException:
+        finally:
             _remove_if_empty(folder, output.parent if made else None)
-            raise
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    for path in folder.iterdir():
+        with suppress(OSError):
+            if path.is_dir() and time.time() - path.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove_if_empty(folder: Path, parent: Path | None) -> None:

@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 
 
 def extract_features(
-    sources: Sequence[Path],
-    output: Path,
+    sources: Sequence[Path | str],
+    output: Path | str,
     config: FeaturesConfig,
     *,
     runs: Sequence[str] = (),
@@ -48,9 +48,9 @@ def extract_features(
 
     Parameters
     ----------
-    sources : sequence of Path
+    sources : sequence of paths
         Films, BIDS events, tables of features, or clones of studyforrest's confound or event annotations.
-    output : Path
+    output : path
         HDF5 file.
     config : FeaturesConfig
     runs : sequence of str, optional
@@ -76,11 +76,12 @@ def extract_features(
     NoInputError, DataError, OutputError
         When a source cannot be read or the store cannot be written.
     """
-    for source in sources:
+    paths = [Path(source) for source in sources]
+    for source in paths:
         if not source.exists():
             raise NoInputError(f"{source}: no such file or directory.")
-    given = list(zip(sources, runs or [run_of(source) for source in sources], strict=True))
-    plan = StorePlan(output, overwrite)
+    given = list(zip(paths, runs or [run_of(path) for path in paths], strict=True))
+    plan = StorePlan(Path(output), overwrite)
     return _fill(
         plan, given, config, are_named=bool(runs), reduction_from=reduction_from, devices=devices, n_jobs=n_jobs
     )
@@ -121,6 +122,8 @@ def _fill(
             if whole is not None:
                 reductions[space] = whole.state()
         write_store(output, plan.series, plan.provenance, keep=plan.kept(), reductions=reductions)
+        for one in finished:
+            one.parts.remove()
     log.info("%s: %s", output, "; ".join(plan.described()))
     return output
 

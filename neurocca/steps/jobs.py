@@ -3,16 +3,22 @@
 import hashlib
 import json
 import logging
+import os
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 
 from neurocca.config import FeaturesConfig
 from neurocca.errors import DataError, UsageError
+from neurocca.io.movie import n_samples
 from neurocca.io.parts import Parts
 from neurocca.steps.measures import LowLevel, Motion, Shots
 from neurocca.steps.network_pass import NetworkPass, default_layers, loaded_network
@@ -59,8 +65,10 @@ def film_passes(film: Film, config: FeaturesConfig, projection: Projection, devi
     Raises
     ------
     DataError
-        When audio is asked for and the film has no sound.
+        When audio is asked for and the film has no sound, or it is too short for a time series.
     """
+    if (n := n_samples(film.info.duration, config.rate)) < 2:
+        raise DataError(f"film {film.path}: {n} samples are too few for a time series.")
     spaces = config.spaces or ("cnn", "lowlevel", *(("audio",) if film.info.has_audio else ()))
     if "audio" in spaces and not film.info.has_audio:
         raise DataError(f"film {film.path}: has no sound track, and features of the space audio are asked for.")
@@ -95,20 +103,49 @@ def run_jobs(jobs: Sequence[Job], folder: Path, n_jobs: int) -> list[Finished]:
         For the parts.
     n_jobs : int
         Processes; with one, this one.
+
+    Raises
+    ------
+    DataError
+        When a film cannot be measured; before any work where that can be told by then.
     """
+    for job in jobs:
+        job.one.check(job.film)  # before hours of work on another pass
     if n_jobs == 1:
         return [_run(job, folder) for job in jobs]
     finished: dict[int, Finished] = {}
-    with progress_bar(len(jobs), "features", "pass") as done:
+    worker = partial(_in_worker, folder=folder, level=log.getEffectiveLevel(), parent=os.getpid())
+    with progress_bar(len(jobs), "features", "pass") as done, _workers():
         runner = Parallel(n_jobs, return_as="generator_unordered")
-        for k, one in runner(delayed(_numbered)(k, job, folder) for k, job in enumerate(jobs)):
+        for k, one in runner(delayed(worker)(k, job) for k, job in enumerate(jobs)):
             finished[k] = one
             done(1)
     return [finished[k] for k in range(len(jobs))]
 
 
-def _numbered(k: int, job: Job, folder: Path) -> tuple[int, Finished]:
+@contextmanager
+def _workers() -> Iterator[None]:
+    """End the processes when something goes wrong: left to themselves they complain after the one line that counts."""
+    try:
+        yield
+    except BaseException:
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        raise
+
+
+def _in_worker(k: int, job: Job, *, folder: Path, level: int, parent: int) -> tuple[int, Finished]:
+    """Run a job in a process that says what it does as the first one would, and that does not outlive that one."""
+    logging.basicConfig(level=logging.WARNING, format="neurocca: %(message)s")
+    logging.getLogger("neurocca").setLevel(level)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     return k, _run(job, folder)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has: another call may be at work in the same folder by then."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def _run(job: Job, folder: Path) -> Finished:
@@ -125,8 +162,6 @@ def _make(job: Job, parts: Parts) -> None:
         log.info("run %s, %s: goes on at block %d", film.run, one.name, before)
     with progress_bar(one.total(film), f"run {film.run} {one.name}", "frame") as done:
         about = one.run(film, parts, done)
-    if about.n_rows < 2:
-        raise DataError(f"film {film.path}: {about.n_rows} samples are too few for a time series.")
     parts.finish(asdict(about))
     seconds = time.perf_counter() - start
     log.info("run %s, %s: %d samples in %.1f s", film.run, one.name, about.n_rows, seconds)

@@ -96,6 +96,12 @@ class NetworkPass:
         """Frames that the network sees."""
         return n_samples(film.info.duration, self.config.rate)
 
+    def check(self, film: Film) -> None:
+        """See FilmPass; what is wrong with the reduction is a UsageError."""
+        encoder = network_encoder(self.config, self.layers, self.device)
+        for layer, space in zip(self.layers, self.spaces, strict=True):
+            self.projection.check(space, len(encoder.names(layer)))
+
     def engine(self) -> dict[str, str]:
         """What, beside settings, must be one and the same within a series: the kind of device, and the precision."""
         engine = network_encoder(self.config, self.layers, self.device).engine

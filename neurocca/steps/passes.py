@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurocca.config import FeaturesConfig
+from neurocca.errors import DataError
 from neurocca.io.framing import Crop
 from neurocca.io.movie import MovieInfo, iter_batches, n_samples
 from neurocca.io.parts import Parts
@@ -88,6 +89,9 @@ class FilmPass(Protocol):
     def total(self, film: Film) -> int:
         """Number of frames, or whatever else is counted, in all."""
 
+    def check(self, film: Film) -> None:
+        """Raise DataError where a film cannot be measured, if that can be told beforehand."""
+
     def run(self, film: Film, parts: Parts, done: Done) -> About:
         """Save the blocks that ``parts`` does not hold yet, each space's rows under its name."""
 
@@ -132,6 +136,13 @@ class MeasurePass:
     def total(self, film: Film) -> int:
         """Frames decoded."""
         return n_samples(film.info.duration, self._frame_rate(film))
+
+    def check(self, film: Film) -> None:
+        """See FilmPass."""
+        try:
+            self.make(self._frame_rate(film), self.config.rate, film.size(self.widest))
+        except DataError as error:
+            raise DataError(f"film {film.path}: {error}") from error
 
     def run(self, film: Film, parts: Parts, done: Done) -> About:
         """See FilmPass."""
@@ -178,6 +189,9 @@ class SoundPass:
     def total(self, film: Film) -> int:
         """Seconds of sound."""
         return math.ceil(film.info.duration)
+
+    def check(self, film: Film) -> None:
+        """See FilmPass."""
 
     def run(self, film: Film, parts: Parts, done: Done) -> About:
         """See FilmPass; there is one block, as all of it takes seconds."""

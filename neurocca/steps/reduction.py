@@ -77,6 +77,12 @@ class Projection:
         fitted = {"reduction_fitted_on": list(self.fitted_on)} if self.pca else {}
         return {"reduction": self.text, **fitted} if self.text else {}
 
+    def check(self, space: str, n_features: int) -> None:
+        """Raise UsageError where so many features have no such projection."""
+        self.before_saving(space, n_features)
+        if self.pca > (left := self.srp or n_features):
+            raise UsageError(f"reduction {self.text!r}: space {space!r} has only {left} features.")
+
     def before_saving(self, space: str, n_features: int) -> Transform:
         """What rows of a space go through when they come from the network."""
         if self.source is not None:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -648,3 +650,83 @@ def test_wrong_options_are_one_line_and_leave_nothing(films, tmp_path, capsys, m
     assert len(error) == 1
     assert message in error[0]
     assert not (tmp_path / "f.h5").exists()
+
+
+# ---------------------------------------------------------------------------------------------- beside each other
+
+
+def test_what_was_interrupted_outlives_other_calls_for_the_same_store(films, tmp_path, monkeypatch, small_blocks):
+    save, output = Parts.save, tmp_path / "f.h5"
+
+    def interrupted(parts, index, arrays):
+        if index == 1:
+            raise KeyboardInterrupt
+        save(parts, index, arrays)
+
+    monkeypatch.setattr(Parts, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        extract_features(films[:1], output, NETWORK)
+    monkeypatch.setattr(Parts, "save", save)
+    extract_features(films[:1], output, FeaturesConfig(spaces=("audio",)))
+    left = [path for path in tmp_path.glob(".f.h5.parts/run-*/block-*")]
+    assert [path.name for path in left] == ["block-000000.npz"]
+    month = time.time() - 31 * 86400
+    os.utime(left[0].parent, (month, month))
+    extract_features(films[:1], output, FeaturesConfig(spaces=("shots",)))
+    assert [path.name for path in tmp_path.iterdir()] == ["f.h5"]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (FeaturesConfig(spaces=("cnn", "motion"), rate=60.0), "motion"),
+        (FeaturesConfig(**(vars(NETWORK) | {"reduce": "pca:500"})), "has only 40 features"),
+        (FeaturesConfig(**(vars(NETWORK) | {"reduce": "srp:50000"})), "50000"),
+        (FeaturesConfig(spaces=("lowlevel",), rate=0.05), "1 samples are too few"),
+    ],
+)
+def test_what_cannot_be_is_said_before_any_work(films, tmp_path, config, message):
+    with pytest.raises((UsageError, DataError), match=message):
+        extract_features([str(films[0])], str(tmp_path / "f.h5"), config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_say_what_one_would_say(films, tmp_path):
+    broken = tmp_path / "broken_run-2.mp4"
+    content = bytearray(films[1].read_bytes())
+    content[len(content) // 3 :] = bytes(len(content) - len(content) // 3)
+    broken.write_bytes(content)
+    command = [sys.executable, "-m", "neurocca", "features", "-o", str(tmp_path / "f.h5"), "--n-jobs", "2"]
+    command += ["--spaces", "audio", "lowlevel", "--rate=4"]
+    child = subprocess.run([*command, str(films[0]), str(broken)], capture_output=True, text=True, check=False)
+    assert child.returncode == 65
+    assert len(child.stderr.strip().splitlines()) == 1, child.stderr
+    child = subprocess.run([*command, "-v", str(films[0])], capture_output=True, text=True, check=False)
+    assert child.returncode == 0
+    assert re.search(r"^neurocca: run 1, audio: 80 samples", child.stderr, re.MULTILINE), child.stderr
+
+
+def test_processes_end_with_the_one_that_started_them(films, tmp_path):
+    command = [sys.executable, "-m", "neurocca", "features", "-o", str(tmp_path / "f.h5"), "--n-jobs", "2"]
+    command += ["--spaces", "motion", "lowlevel", "--rate=20", *map(str, films)]
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".f.h5.parts/run-*/block-*")) and child.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+
+    def at_work() -> list[str]:
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if str(tmp_path) in (entry / "cmdline").read_text() or any(
+                    str(tmp_path) in os.readlink(fd) for fd in (entry / "fd").iterdir()
+                ):
+                    found.append(entry.name)
+        return [pid for pid in found if int(pid) != os.getpid()]
+
+    while at_work():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
