@@ -15,6 +15,7 @@ from neurocca.inference.schemes import CircularShift, Scheme
 from neurocca.io.recording import Recording, RunFiles, run_key
 from neurocca.io.store import FeatureStore
 from neurocca.io.timeseries import read_parcels, read_table
+from neurocca.steps.seen import check_unseen
 from neurocca.temporal.align import align_bold, align_features, aligned_names
 from neurocca.temporal.clean import clean, constant_columns
 
@@ -100,6 +101,7 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
         )
     features = read_features(store, recording, align)
     spaces = list(align.spaces) or store.spaces
+    check_unseen(store, spaces, [run.label for run in recording.runs])
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
     bold, labels, mask = _read_bold(recording)
     kept = ~np.any([constant_columns(run) for run in bold], axis=0)

@@ -20,6 +20,7 @@ from neurocca.io.timeseries import check_file
 from neurocca.steps.measures import Shots
 from neurocca.steps.passes import BLOCK, SMALL_WIDTH, STATE, About, Done, Film, block_size, listed
 from neurocca.steps.reduction import Projection, Transform
+from neurocca.steps.seen import tuning_of
 
 if TYPE_CHECKING:
     from neurocca.features.cnn import FrameEncoder
@@ -129,6 +130,8 @@ class NetworkPass:
             n_rows += len(saved[self.spaces[0]])
         names = {space: encoder.names(layer) for layer, space in zip(self.layers, self.spaces, strict=True)}
         details = {"engine": encoder.engine, "weights": asdict(weights), **views.details()}
+        if seen := tuning_of(self.config.weights):
+            details["tuned_on"] = seen
         return About(names, n_rows, details)
 
 

@@ -34,7 +34,7 @@ def test_a_gap_or_a_torn_last_block_is_made_again(tmp_path):
     assert len(parts) == 1
 
 
-def test_the_folder_goes_when_all_went_well_and_stays_with_its_blocks_when_not(tmp_path):
+def test_the_folder_goes_with_its_last_blocks_and_stays_with_those_of_others(tmp_path):
     output = tmp_path / "new" / "features.h5"
 
     def interrupted():
@@ -46,6 +46,11 @@ def test_the_folder_goes_when_all_went_well_and_stays_with_its_blocks_when_not(t
         interrupted()
     with parts_folder(output) as folder:
         assert len(Parts(folder / "job")) == 1
+        Parts(folder / "other").save(0, {"film": np.zeros(1)})
+        Parts(folder / "other").remove()
+    with parts_folder(output) as folder:
+        assert len(Parts(folder / "job")) == 1
+        Parts(folder / "job").remove()
     assert list(output.parent.iterdir()) == []
 
 
