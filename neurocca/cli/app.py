@@ -10,7 +10,7 @@ from typing import Any
 
 import neurocca
 from neurocca.cli.features import features
-from neurocca.cli.parser import Parser, add, start_logging
+from neurocca.cli.parser import Parser, add, check_jobs, printable, start_logging
 from neurocca.config import Config
 from neurocca.errors import NeuroccaError, NoInputError, UnknownLevelError, UsageError
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             _bids_app(arguments)
     except NeuroccaError as error:
-        print(f"neurocca: error: {error}", file=sys.stderr)
+        print(f"neurocca: error: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("neurocca: interrupted", file=sys.stderr)
@@ -49,13 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if logging.getLogger("neurocca").isEnabledFor(logging.INFO):
             raise
-        print(f"neurocca: unexpected {type(error).__name__}: {_one_line(error)} (-v shows where)", file=sys.stderr)
+        message = printable(" ".join(str(error).split()))
+        print(f"neurocca: unexpected {type(error).__name__}: {message} (-v shows where)", file=sys.stderr)
         return 1
     return 0
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _bids_app(arguments: list[str]) -> None:
@@ -78,7 +75,15 @@ def _bids_parser() -> Parser:
     parser.add_argument("analysis_level", help=f"one of: {', '.join(LEVELS)}")
     parser.add_argument("--version", action="version", version=f"neurocca {neurocca.__version__}")
     data = parser.add_argument_group("which data")
-    add(data, "--participant-label", nargs="+", default=[], metavar="LABEL", help="participants (default: all)")
+    add(
+        data,
+        "--participant-label",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="LABEL",
+        help="participants (default: all)",
+    )
     add(data, "-t", "--task-id", metavar="TASK", help="task, where the dataset has more than one")
     add(data, "--features", type=Path, metavar="FILE", help="feature store (default: made from the events' films)")
     _add_options(parser)
@@ -100,7 +105,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _report(arguments: list[str]) -> None:
     parser = Parser(prog="neurocca report", description="Make the reports of an output directory again.")
     parser.add_argument("output_dir", type=Path)
-    add(parser, "--participant-label", nargs="+", default=[], metavar="LABEL")
+    add(parser, "--participant-label", nargs="+", action="extend", default=[], metavar="LABEL")
     add(parser, "-v", "--verbose", action="count", default=0)
     args = parser.parse_args(arguments)
     start_logging(args.verbose)
@@ -177,8 +182,7 @@ def _run_participants(args: argparse.Namespace, config: Config, command: Sequenc
 
 
 def _check_folders(args: argparse.Namespace) -> None:
-    if args.n_jobs == 0:
-        raise UsageError("--n-jobs 0: give the number of jobs, or -1 for all cores.")
+    check_jobs(args.n_jobs)
     if args.features is None and args.work_dir.resolve().is_relative_to(args.bids_dir.resolve()):
         raise UsageError(f"the working directory {args.work_dir} lies in the input directory {args.bids_dir}.")
 

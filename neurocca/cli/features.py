@@ -3,10 +3,11 @@
 import argparse
 import os
 import re
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from neurocca.cli.parser import Parser, add, start_logging
+from neurocca.cli.parser import Parser, add, check_jobs, start_logging
 from neurocca.config import FILM_SPACES, Config
 from neurocca.errors import UsageError
 
@@ -14,13 +15,16 @@ EXAMPLES = """\
 examples:
   neurocca features film.mp4 -o features.h5 --layers blocks.2 blocks.4 blocks.6 --rate 4 --device auto
   neurocca features seg*.mkv -o features.h5 --runs 1-8 --spaces cnn audio lowlevel motion
-  neurocca features events_run-*.tsv ratings_run-*.npy -o features.h5
+  neurocca features events_run-*.tsv ratings_run-*.npy -o features.h5 --table-rate 25
   neurocca features --list-layers --model resnet50
   neurocca features --info features.h5
 
 What was interrupted goes on where it stood, features that are up to date are left as they are, and other spaces of the
 same films are added to the store.
 """
+
+# options that take all words that follow
+_GREEDY = {"--runs": "runs", "--spaces": "spaces", "--layers": "layers", "--reduce-runs": "reduce_runs"}
 
 
 def features(arguments: Sequence[str]) -> None:
@@ -47,9 +51,12 @@ def features(arguments: Sequence[str]) -> None:
 
 
 def _from_sources(args: argparse.Namespace) -> None:
-    if not args.sources:
-        raise UsageError("no source: give films, tables or folders (see neurocca features --help).")
+    _check_words(args)
+    check_jobs(args.n_jobs)
     config = _config(args).features
+    devices = args.device.split(",") if args.device else []
+    _check_devices([*devices, config.device])
+    _check_tables(args)
     if args.augmentation_report:
         from neurocca.steps.augmentation import write_augmentation_report
 
@@ -71,10 +78,50 @@ def _from_sources(args: argparse.Namespace) -> None:
             runs=labels,
             overwrite=args.overwrite,
             reduction_from=args.reduction_from,
-            devices=args.device.split(",") if args.device else (),
+            devices=devices,
             n_jobs=args.n_jobs,
         )
     )
+
+
+def _check_words(args: argparse.Namespace) -> None:
+    """Find sources among the values of options that take all words that follow."""
+    given = {flag: words for flag, name in _GREEDY.items() if (words := getattr(args, name))}
+    for flag, words in given.items():
+        for word in words:
+            if os.path.exists(word) and not (args.sources and _is_value(flag, word)):
+                raise UsageError(f"{word} was taken for a value of {flag}: put films and tables first, or after --.")
+    if not args.sources:
+        hint = f", first or after -- (what follows {' and '.join(given)} is taken for values)" if given else ""
+        raise UsageError(f"no source: give films, tables or folders{hint} (see neurocca features --help).")
+
+
+def _is_value(flag: str, word: str) -> bool:
+    if flag == "--layers":  # can have the name of a file
+        return True
+    return word in FILM_SPACES if flag == "--spaces" else re.fullmatch(r"[A-Za-z0-9-]+", word) is not None
+
+
+def _check_devices(devices: Sequence[str]) -> None:
+    for device in devices:
+        if not re.fullmatch(r"auto|(cpu|cuda|mps)(:\d+)?", device):
+            raise UsageError(f"device {device!r} must be auto, cpu, cuda, cuda:1 or mps.")
+
+
+def _check_tables(args: argparse.Namespace) -> None:
+    """Refuse tables whose samples are at nobody knows what times."""
+    if args.table_rate is not None or (args.config_file and "annotation_rate" in _features_table(args.config_file)):
+        return
+    from neurocca.io.annotations import is_events, needs_rate, says_when
+    from neurocca.io.stimuli import is_film
+
+    for source in args.sources:
+        if source.is_file() and not is_film(source) and not is_events(source) and not says_when(source):
+            raise UsageError(needs_rate(source))
+
+
+def _features_table(path: Path) -> dict[str, object]:
+    return tomllib.loads(path.read_text(encoding="utf-8")).get("features", {})
 
 
 def run_labels(texts: Sequence[str]) -> list[str]:
@@ -105,6 +152,7 @@ def _config(args: argparse.Namespace) -> Config:
     config = Config.from_toml(args.config_file) if args.config_file else Config()
     given = {
         "rate": args.rate,
+        "annotation_rate": args.table_rate,
         "spaces": args.spaces,
         "window": args.window,
         "crop": args.crop,
@@ -139,9 +187,10 @@ def _parser() -> Parser:
         "own features; clones of studyforrest-data-confoundsannotation and -annotations",
     )
     add(parser, "-o", "--output", type=Path, metavar="FILE", help="the store, for example features.h5")
-    add(
-        parser, "--runs", nargs="+", default=[], metavar="RUN", help="run of each source, in their order: 1-8, or 1 2 5"
-    )
+    runs = "run of each source, in their order: 1-8, or 1 2 5"
+    add(parser, "--runs", nargs="+", action="extend", default=[], metavar="RUN", help=runs)
+    table_rate = "samples per second of regressors of events (default: 10), and of tables that do not say"
+    add(parser, "--table-rate", type=float, metavar="HZ", help=table_rate)
     add(parser, "--config-file", type=Path, metavar="TOML", help="its [features]; the command line wins")
     add(parser, "--overwrite", action="store_true", help="replace features of another film or other settings")
     add(parser, "--n-jobs", type=int, default=1, metavar="N", help="films at the same time, one process for each")
@@ -161,19 +210,21 @@ def _parser() -> Parser:
 
 def _add_film(group: argparse._ArgumentGroup) -> None:
     spaces = ", ".join(FILM_SPACES)
-    add(group, "--spaces", nargs="+", metavar="SPACE", help=f"of {spaces} (default: cnn audio lowlevel)")
-    add(group, "--rate", type=float, metavar="HZ", help="samples per second (default: 4)")
+    help_ = f"of {spaces} (default: cnn, lowlevel and, where there is sound, audio)"
+    add(group, "--spaces", nargs="+", action="extend", metavar="SPACE", help=help_)
+    add(group, "--rate", type=float, metavar="HZ", help="samples per second of films (default: 4)")
     add(group, "--window", choices=("frame", "mean"), help="frame on screen at each time, or mean until the next")
     add(group, "--crop", metavar="auto|W:H:X:Y", help="part of the picture without its bars")
 
 
 def _add_network(group: argparse._ArgumentGroup) -> None:
     add(group, "--model", metavar="NAME", help="of timm or torchvision (default: efficientnet-lite0)")
-    add(group, "--layers", nargs="+", metavar="LAYER", help="module paths, see --list-layers")
+    add(group, "--layers", nargs="+", action="extend", metavar="LAYER", help="module paths, see --list-layers")
     add(group, "--pooling", metavar="KIND", help="none, avg, max, pyramid, cls or patch_mean (default: avg)")
     add(group, "--weights", metavar="FILE", help=".safetensors or .pth, or pretrained (default), or random")
     add(group, "--reduce", metavar="HOW", help="pca:K, srp:K or srp:K+pca:K, fitted on all frames")
-    add(group, "--reduce-runs", nargs="+", metavar="RUN", help="runs that the pca is fitted on (default: all)")
+    fitted = "runs that the pca is fitted on (default: all)"
+    add(group, "--reduce-runs", nargs="+", action="extend", metavar="RUN", help=fitted)
     add(group, "--reduction-from", type=Path, metavar="STORE", help="apply the projection of that store")
     add(group, "--augment", type=int, metavar="N", help="average over N augmented views of every frame")
     add(group, "--augment-strength", type=float, metavar="S", help="relative to the default strengths (default: 1)")

@@ -3,6 +3,8 @@
 import gzip
 import json
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,14 @@ from numpy.typing import NDArray
 from neurocca.design import FeatureSeries
 from neurocca.errors import DataError, UsageError
 from neurocca.features.annotations import category_labels
+from neurocca.io.files import one_line
 from neurocca.io.timeseries import check_file, read_table
 
 TIMES = ("time", "onset")
 """Columns that say, in seconds since the film began, when a sample begins."""
 
 _SUFFIXES = (".tsv", ".csv", ".tsv.gz", ".npy")
+_NO_TABLE = (pd.errors.ParserError, pd.errors.EmptyDataError)
 
 
 def is_events(path: Path) -> bool:
@@ -60,6 +64,23 @@ def read_events(path: Path) -> pd.DataFrame:
         if column == "trial_type" or (isinstance(about, dict) and "Levels" in about):
             table[column] = category_labels(table[column])
     return table.reset_index(drop=True)
+
+
+def says_when(path: Path) -> bool:
+    """Whether a table of features, or its sidecar, says when its samples are; so that no rate has to be given.
+
+    Raises
+    ------
+    NoInputError, DataError
+        When it cannot be read.
+    """
+    check_file(path)
+    sidecar = read_sidecar(path)
+    if "SamplingFrequency" in sidecar or path.suffix == ".npy":
+        return "SamplingFrequency" in sidecar
+    header = _first_line(path).removeprefix("\ufeff").split("," if path.suffix == ".csv" else "\t")
+    columns = sidecar.get("Columns") or [column.strip('"') for column in header]
+    return any(column in TIMES for column in columns)
 
 
 def read_series(path: Path, rate: float | None = None) -> FeatureSeries:
@@ -118,8 +139,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     DataError
         When it is not a JSON object.
     """
-    ending = next((suffix for suffix in _SUFFIXES if path.name.endswith(suffix)), path.suffix)
-    sidecar = path.with_name(path.name.removesuffix(ending) + ".json")
+    sidecar = _sidecar(path)
     if not sidecar.is_file():
         return {}
     try:
@@ -131,29 +151,39 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     return content
 
 
+def _sidecar(path: Path) -> Path:
+    ending = next((suffix for suffix in _SUFFIXES if path.name.endswith(suffix)), path.suffix)
+    return path.with_name(path.name.removesuffix(ending) + ".json")
+
+
 def _read_recording(path: Path, columns: list[str] | None) -> pd.DataFrame:
     """Tab-separated lines, compressed or not, that a header precedes or whose columns the sidecar names."""
-    packed = path.suffix == ".gz"
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as file:
-            first = file.readline().rstrip("\r\n").split("\t")
-        if columns is not None and len(columns) != len(first):
-            raise DataError(f"{path}: {len(first)} columns, but its sidecar names {len(columns)}.")
-        headed = columns is None or first == columns
-        names = None if headed else columns
+    first = _first_line(path).split("\t")
+    if columns is not None and len(columns) != len(first):
+        raise DataError(f"{path}: {len(first)} columns, but its sidecar names {len(columns)}.")
+    headed = columns is None or first == columns
+    names = None if headed else columns
+    with _reading(path):
         table = pd.read_csv(
             path, sep="\t", header=0 if headed else None, names=names, na_values=["n/a"], index_col=False
         )
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        UnicodeDecodeError,
-        pd.errors.ParserError,
-        pd.errors.EmptyDataError,
-    ) as error:
-        raise DataError(f"{path}: not a readable table: {str(error).strip()}") from error
     return _with_lines(table, 2 if headed else 1)
+
+
+def _first_line(path: Path) -> str:
+    with (
+        _reading(path),
+        gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file,
+    ):
+        return file.readline().rstrip("\r\n")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, *_NO_TABLE) as error:
+        raise DataError(f"{path}: not a readable table: {one_line(error)}") from error
 
 
 def _with_lines(table: pd.DataFrame, first: int) -> pd.DataFrame:
@@ -185,15 +215,21 @@ def _read_array(path: Path) -> tuple[NDArray[np.floating], tuple[str, ...]]:
 def _regular_times(path: Path, n: int, sidecar: dict[str, Any], rate: float | None) -> NDArray[np.float64]:
     said, start = sidecar.get("SamplingFrequency", rate), sidecar.get("StartTime", 0)
     if said is None:
-        raise UsageError(
-            f"{path}: how many samples per second? It has no column {' or '.join(TIMES)} and no sidecar with a "
-            "SamplingFrequency: give its rate."
-        )
+        raise UsageError(needs_rate(path))
     if not all(isinstance(value, int | float) for value in (said, start)) or not said > 0:
         raise DataError(f"{path}: its sidecar's SamplingFrequency is {said!r} and StartTime {start!r}: numbers needed.")
     if rate is not None and not np.isclose(rate, said, rtol=1e-3):
         raise UsageError(f"{path}: its sidecar says {said:g} samples per second, and the rate given is {rate:g}.")
     return start + np.arange(n) / said
+
+
+def needs_rate(path: Path) -> str:
+    """Message for a table whose rate nobody has said."""
+    column = "" if path.suffix == ".npy" else f"no column {' or '.join(TIMES)} and "
+    return (
+        f"{path}: how many samples per second? It has {column}no sidecar {_sidecar(path).name} with a "
+        "SamplingFrequency: give its rate (--table-rate)."
+    )
 
 
 def _ascending(path: Path, column: pd.Series, rate: float | None) -> NDArray[np.float64]:

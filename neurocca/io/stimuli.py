@@ -1,5 +1,6 @@
 """Sources of features that are no films: events, tables, and what studyforrest published of its film."""
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,9 +14,11 @@ from neurocca.design import FeatureSeries
 from neurocca.errors import DataError, NoInputError, UsageError
 from neurocca.features.annotations import event_features, event_names, events_features, location_features
 from neurocca.features.loudness import loudness_from_published
-from neurocca.io.annotations import is_events, read_events, read_series
+from neurocca.io.annotations import is_events, read_events, read_series, says_when
 from neurocca.io.recording import run_label
 from neurocca.io.timeseries import read_table
+
+log = logging.getLogger(__name__)
 
 Spaces = dict[str, dict[str, FeatureSeries]]
 """Feature series by space and run label."""
@@ -50,6 +53,7 @@ def read_source(
         BIDS events, a table of features (.tsv, .csv, .npy), or a clone of studyforrest-data-confoundsannotation or
         studyforrest-data-annotations.
     config : FeaturesConfig
+        Its ``annotation_rate`` is that of regressors of events, and of tables that do not say when their samples are.
     run : str, optional
         Run label of a file; told from its name by default.
     durations : mapping, optional
@@ -126,7 +130,10 @@ def _table_features(
     source: Path, config: FeaturesConfig, duration: float | None, names: tuple[str, ...] | None
 ) -> FeatureSeries:
     if not is_events(source):
-        return read_series(source, rate=config.annotation_rate if source.suffix == ".npy" else None)
+        rate = None if says_when(source) else config.annotation_rate
+        if rate == FeaturesConfig().annotation_rate:  # nobody may have asked for it
+            log.warning("%s: does not say when its samples are; taken as %g per second", source, rate)
+        return read_series(source, rate=rate)
     events = read_events(source)
     if duration is None:
         duration = float((events["onset"] + events["duration"].fillna(0)).max())
