@@ -181,6 +181,5 @@ def open_datasets(
             found.append(opened(folder, folder.name))
         except (DataError, NoInputError) as error:  # nobody has asked for it
             log.warning("%s is left out: %s", folder, error)
-    # what this program has written is no input of its own
     main = BidsDataset(root, database=database / "bids_dir" if database else None, filters=filters)
-    return main, given, [d for d in found if "neurocca" not in d.generators]
+    return main, given, found

@@ -69,7 +69,9 @@ class _Datasets:
         """BOLD of the derivatives that have any, the named ones first; else of the dataset itself."""
         # a raw dataset may be named beside a derivative, for its events
         preferred = [d for d in self.given if d.is_derivative or not self.main.is_derivative]
-        for datasets in (preferred, self.found, [self.main], self.given):
+        # results of this program are no input of its own, but the demo's motion parameters are
+        others = [d for d in self.found if "neurocca" not in d.generators]
+        for datasets in (preferred, others, [self.main], self.given):
             if files := [file for dataset in datasets for file in dataset.series()]:
                 return files
         return []

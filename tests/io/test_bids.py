@@ -242,6 +242,14 @@ def test_what_is_broken_elsewhere_does_not_matter(tmp_path):
     assert (found.subject, found.source, len(found.runs)) == ("01", "raw", 3)
 
 
+def test_confounds_that_the_demo_makes_are_used(tmp_path):
+    root = trees.raw(tmp_path)
+    own = trees.description(root / "derivatives/motion", "motion", "neurocca").parent
+    confounds = trees.table(own / "sub-01/func/sub-01_task-film_run-2_desc-confounds_timeseries.tsv", trees.MOTION)
+    (found,) = find_recordings(root)
+    assert [run.confounds for run in found.runs] == [None, confounds, None]
+
+
 def test_repetition_times_that_contradict(tmp_path):
     root = trees.raw(tmp_path)
     bold = trees.volume(root / "sub-01/func/sub-01_task-film_run-2_bold.nii.gz", t_r=2.002)
