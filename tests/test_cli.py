@@ -403,6 +403,29 @@ def test_help_and_version_are_quick_to_import():
     assert loaded == "[]"
 
 
+def test_parcels_of_a_derivative_give_what_plain_tables_give(parcel_dataset):
+    raw, xcpd = parcel_dataset / "raw", parcel_dataset / "xcpd"
+    for events in trees.raw(raw).glob("sub-01/func/*_events.tsv"):
+        events.write_text(events.read_text().replace("4.0", "0.0"))
+    trees.description(xcpd, "XCP-D", "xcp_d")
+    for n in (1, 2, 3):
+        path = xcpd / f"sub-01/func/sub-01_task-film_run-{n}_space-fsLR_seg-Gordon_stat-mean_timeseries.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.read_csv(csv(parcel_dataset, n)).to_csv(path, sep="\t", index=False)
+    # the repetition time comes from the raw data's sidecar
+    config = parcel_dataset / "config.toml"
+    config.write_text(config.read_text().replace("t_r = 2.0", "").replace("= 99", "= 19"))
+    options = ["participant", "--features", str(parcel_dataset / "features.h5"), "--config-file", str(config)]
+    assert main([str(raw), str(parcel_dataset / "a"), *options, "-d", f"xcpd={xcpd}"]) == 0
+    tables = [str(parcel_dataset / "dataset"), str(parcel_dataset / "b"), *options]
+    assert main([*tables, "--t-r", "2", "--participant_label", "01"]) == 0
+    name = "sub-01/func/sub-01_task-film_desc-cca_decomposition.json"
+    first, second = (json.loads((parcel_dataset / out / name).read_text()) for out in "ab")
+    assert first["Components"] == second["Components"]
+    assert (first["RepetitionTime"], first["Dataset"]["Source"]) == (2.0, "xcpd")
+    assert first["Inputs"][0]["Path"].startswith("../xcpd/sub-01/func/")
+
+
 def tree_of(folder: Path) -> dict[Path, bytes]:
     return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
@@ -418,8 +441,9 @@ def test_a_dry_run_says_what_would_be_read_and_writes_nothing(parcel_dataset, mo
     assert "features features.h5:\n  film: runs 1, 2, 3\n" in printed
     assert "sub-01: 4 runs, parcels, from tables, TR 1.5 s\n" in printed
     assert "sub-02: 2 runs, parcels, from tables, TR 1.5 s, missing runs 3, 4\n" in printed
-    assert re.search(r"^  4 +sub-01/func/sub-01_task-film_run-4_bold\.csv +no$", printed, re.MULTILINE)
-    assert re.search(r"^  3 +sub-01/func/sub-01_task-film_run-3_bold\.csv +yes$", printed, re.MULTILINE)
+    assert "  bold in sub-02/func\n" in printed
+    assert re.search(r"^  4 +run-4_bold\.csv +no$", printed, re.MULTILINE)
+    assert re.search(r"^  3 +run-3_bold\.csv +yes$", printed, re.MULTILINE)
     assert tree_of(parcel_dataset) == before
     assert sorted(p.name for p in parcel_dataset.iterdir()) == ["config.toml", "dataset", "features.h5"]
 
@@ -434,9 +458,10 @@ def test_a_dry_run_of_preprocessed_volumes(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "derivative fmriprep: prep" in printed
     assert "sub-01: 3 runs, voxels, from fmriprep, space T1w, desc preproc, TR 2 s" in printed
-    stem = r"\.\./prep/sub-01/func/sub-01_task-film_run-2"
-    row = rf"^  2 +{stem}_space-T1w_desc-preproc_bold\.nii\.gz +{stem}_space-T1w_desc-brain_mask\.nii\.gz +"
-    row += rf"{stem}_desc-confounds_timeseries\.tsv \(fmriprep\) +film_run-2\.mp4 +4 s +at 0\.95 s$"
+    for folder in ("bold in ../prep/sub-01/func", "mask in ../prep/sub-01/func", "film in stimuli"):
+        assert f"\n  {folder}\n" in printed
+    row = r"^  2 +run-2_space-T1w_desc-preproc_bold\.nii\.gz +run-2_space-T1w_desc-brain_mask\.nii\.gz +"
+    row += r"run-2_desc-confounds_timeseries\.tsv \(fmriprep\) +film_run-2\.mp4 \(not here\) +4 s +at 0\.95 s$"
     assert re.search(row, printed, re.MULTILINE), printed
     assert not (tmp_path / "out").exists()
 
@@ -447,8 +472,9 @@ def test_a_dry_run_of_the_aligned_tree(tmp_path, capsys):
     assert main([*command, "-d", f"templatetransforms={tnt}"]) == 0
     printed = capsys.readouterr().out
     assert "sub-01: 8 runs, voxels, from aligned, space bold3Tp2, TR 2 s" in printed
+    assert "  mask in ../tnt/sub-01/bold3Tp2\n" in printed
     assert re.search(
-        r"run-8_bold\.nii\.gz +\.\./tnt/sub-01/.*brain_mask\.nii\.gz +.*mcparams\.txt \(fsl\) +4\+0$", printed, re.M
+        r"^  8 +run-8_bold\.nii\.gz +brain_mask\.nii\.gz +.*mcparams\.txt \(fsl\) +4\+0$", printed, re.MULTILINE
     )
     (tnt / "sub-01/bold3Tp2/brain_mask.nii.gz").unlink()
     (tnt / "sub-01/bold3Tp2/brain_mask.nii.gz").symlink_to("../../.git/annex/objects/a/b/MD5E-s1--0/MD5E-s1--0")

@@ -67,6 +67,7 @@ def _bids_app(arguments: list[str]) -> None:
         raise UnknownLevelError(f"analysis level {args.analysis_level!r} is none of {', '.join(LEVELS)}.")
     config, query = _config(args), as_query(args)
     if args.dry_run:
+        _check_folders(args)
         from neurocca.steps.descriptor import describe_inputs
 
         print(describe_inputs(args.bids_dir, args.output_dir, config, query, args.features))

@@ -61,17 +61,11 @@ class BidsDataset:
         database: Path | None = None,
         filters: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        from bids import BIDSLayout, BIDSLayoutIndexer
-
         about = root / "dataset_description.json"
         self.description = read_json(about) if about.is_file() or about.is_symlink() else {}
         self.name = name or (next(iter(self.generators), root.name) if self.is_derivative else "raw")
         self._filters = filters or {}
-        # metadata of every modality are slow to index and may be broken where nobody looks
-        indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=list(_IGNORED))
-        self._layout = BIDSLayout(
-            root, validate=False, config=["bids", "derivatives"], indexer=indexer, database_path=database
-        )
+        self._layout = _index(root, database)
         self.root = Path(self._layout.root)
         if self.root.resolve() != root.resolve():
             raise UsageError(f"--bids-database-dir: {database} is the index of {self._layout.root}, not of {root}.")
@@ -143,6 +137,24 @@ class BidsDataset:
             reason = " ".join(str(error).split())
             raise UsageError(f"--bids-filter-file: filter {suffix!r}: {reason}") from error
         return [path for path in files if path in passed]
+
+
+def _index(root: Path, database: Path | None) -> Any:
+    from bids import BIDSLayout, BIDSLayoutIndexer
+    from sqlalchemy.exc import SQLAlchemyError
+
+    # metadata of every modality are slow to index and may be broken where nobody looks
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=list(_IGNORED))
+    config = ["bids", "derivatives"]
+    try:
+        return BIDSLayout(root, validate=False, config=config, indexer=indexer, database_path=database)
+    except (OSError, SQLAlchemyError) as error:
+        if database is None:
+            raise NoInputError(f"{root}: cannot be indexed: {error}") from error
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"--bids-database-dir: {database} cannot be used (remove it to start anew): {reason}"
+        ) from error
 
 
 def open_datasets(

@@ -79,7 +79,11 @@ class _Datasets:
     def say_preference(self, taken: Sequence[Recording], *, named: bool) -> None:
         """Say so where a dataset has BOLD and that of a derivative is taken."""
         first, own = taken[0], self.main.series()
-        if not own or first.runs[0].bold[0] in {f.path for f in own}:
+        if first.runs[0].bold[0] in {f.path for f in own}:
+            if without := [d.name for d in self.given if d.is_derivative]:
+                log.warning("No BOLD in %s: it is taken from %s itself.", ", ".join(without), self.main.root)
+            return
+        if not own:
             return
         entities = (("space", first.space), ("res", first.res), ("desc", first.desc))
         labels = [f"{key} {label}" for key, label in entities if label is not None]

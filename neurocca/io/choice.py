@@ -110,10 +110,13 @@ def choose_recordings(files: Sequence[SeriesFile], query: Query, root: Path) -> 
     task = choose_task(root, sorted({f.name.entities["task"] for f in files}), query)
     of_task = [f for f in files if f.name.entities["task"] == task and f.name.entities["sub"] in subjects]
     passed = restrict(of_task, query, root) if of_task else []
+    by_subject = {subject: [f for f in passed if f.name.entities["sub"] == subject] for subject in subjects}
+    # labels mean the same in all participants, whether or not each has all sessions
+    with_session = any(_labels_repeat(theirs) for theirs in by_subject.values()) and len(query.sessions) > 1
     found = {}
-    for subject in subjects:
-        if theirs := [f for f in passed if f.name.entities["sub"] == subject]:
-            found[subject] = choose_runs(theirs, query)
+    for subject, theirs in by_subject.items():
+        if theirs:
+            found[subject] = choose_runs(theirs, with_session=with_session)
         elif query.participants:
             rest = " of what is asked for" if any(f.name.entities["sub"] == subject for f in of_task) else ""
             raise NoMatchError(f"{root}: participant {subject} has no BOLD of task {task!r}{rest}.")
@@ -122,38 +125,51 @@ def choose_recordings(files: Sequence[SeriesFile], query: Query, root: Path) -> 
     return task, found
 
 
-def choose_runs(files: Sequence[SeriesFile], query: Query) -> list[ChosenRun]:
+def choose_runs(files: Sequence[SeriesFile], *, with_session: bool = False) -> list[ChosenRun]:
     """Runs of one participant and task, in order of sessions and labels.
+
+    Parameters
+    ----------
+    files : sequence of SeriesFile
+    with_session : bool
+        Whether labels are ``session-run``.
 
     Raises
     ------
     UsageError
-        When several files could be the one of a run; the message lists the choices and the option for them.
+        When several files could be the one of a run, or runs of several sessions have one label; the message lists
+        the choices and the option for them.
     DataError
-        When runs are of different kinds, or a hemisphere is missing.
+        When runs are of different kinds or variants, or a hemisphere is missing.
     """
-    by_run: dict[tuple[str | None, str], list[SeriesFile]] = {}
+    by_run: dict[tuple[str, str], list[SeriesFile]] = {}
     for file in files:
-        by_run.setdefault((file.name.get("ses"), _run(file)), []).append(file)
+        by_run.setdefault((_label(file, "ses"), _run(file)), []).append(file)
     for run in by_run.values():
         _check_one(run)
-    _check_alike(by_run.values())
-    keys = sorted(by_run, key=lambda key: (run_key(key[0] or ""), run_key(key[1])))
-    repeated = len({run for _, run in keys}) < len(keys)
-    if repeated and len(query.sessions) < 2:
-        first, sessions = files[0].name, _listed({session or NONE for session, _ in keys})
+    first, *others = by_run.values()
+    for run in others:
+        _check_alike(first, run)
+    if _labels_repeat(files) and not with_session:
+        name, sessions = files[0].name, _listed({session for session, _ in by_run})
         raise UsageError(
-            f"sub-{first.get('sub')}, task {first.get('task')}: sessions {sessions} have runs of the same labels: "
+            f"sub-{name.get('sub')}, task {name.get('task')}: sessions {sessions} have runs of the same labels: "
             "choose with --session-label; several sessions there are taken as runs labelled session-run."
         )
     return [
         ChosenRun(
-            f"{session}-{run}" if repeated else run,
-            session,
+            f"{session}-{run}" if with_session else run,
+            by_run[session, run][0].name.get("ses"),
             tuple(sorted(by_run[session, run], key=lambda f: f.name.get("hemi") or "")),
         )
-        for session, run in keys
+        for session, run in sorted(by_run, key=lambda key: (run_key(key[0]), run_key(key[1])))
     ]
+
+
+def _labels_repeat(files: Sequence[SeriesFile]) -> bool:
+    """Whether a run label stands in several sessions."""
+    runs = {(f.name.get("ses"), _run(f)) for f in files}
+    return len({run for _, run in runs}) < len(runs)
 
 
 def _check_one(run: Sequence[SeriesFile]) -> None:
@@ -176,16 +192,17 @@ def _check_one(run: Sequence[SeriesFile]) -> None:
     raise UsageError(f"{what} that their names do not tell apart: {_listed({f.path.name for f in run})}.")
 
 
-def _check_alike(runs: Iterable[Sequence[SeriesFile]]) -> None:
-    first, *others = runs
-    for run in others:
-        for a, b in ((first, run), (run, first)):
-            if a[0].kind != b[0].kind:
-                raise DataError(
-                    f"{a[0].path} holds {a[0].kind}, {b[0].path} {b[0].kind}: all runs must be of one kind."
-                )
-            if lacking := {f.name.get("hemi") for f in b} - {f.name.get("hemi") for f in a}:
-                raise DataError(f"{a[0].path}: the run lacks hemisphere {_listed({str(x) for x in lacking})}.")
+def _check_alike(first: Sequence[SeriesFile], run: Sequence[SeriesFile]) -> None:
+    a, b = first[0], run[0]
+    if a.kind != b.kind:
+        raise DataError(f"{a.path} holds {a.kind}, {b.path} {b.kind}: all runs must be of one kind.")
+    for key in _OPTIONS:
+        if _label(a, key) != _label(b, key):
+            raise DataError(f"{a.path} and {b.path.name} differ in {key}: all runs must have the same.")
+    hemispheres = {f.name.get("hemi") for f in first}, {f.name.get("hemi") for f in run}
+    if hemispheres[0] != hemispheres[1]:
+        lacking = a if len(hemispheres[0]) < len(hemispheres[1]) else b
+        raise DataError(f"{lacking.path}: the other hemisphere is missing, which other runs have.")
 
 
 def _how(key: str, labels: Iterable[str]) -> str:

@@ -93,6 +93,10 @@ def named_folders(texts: Sequence[str]) -> dict[str, Path]:
         if not folder.is_dir():
             what = "not a directory" if folder.exists() else "no such directory"
             raise NoInputError(f"--derivatives {name}={folder}: {what}.")
+        if not any(folder.iterdir()):
+            raise NoInputError(
+                f"--derivatives {name}={folder}: the directory is empty (a subdataset? Then datalad get its files)."
+            )
     return folders
 
 

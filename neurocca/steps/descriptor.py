@@ -45,7 +45,8 @@ def describe_inputs(
                 matched = match_runs(recording, store, config.align, strict=query.strict)
                 used[recording.subject] = {run.label for run in matched.runs}
     for recording in recordings:
-        lines += ["", _headline(recording), _table(recording, bids_dir, used.get(recording.subject))]
+        lines += ["", _headline(recording), *_folders(recording, bids_dir)]
+        lines.append(_table(recording, used.get(recording.subject)))
     return "\n".join(lines)
 
 
@@ -59,8 +60,24 @@ def _headline(recording: Recording) -> str:
     return f"sub-{recording.subject}: {_counted(len(recording.runs), 'run')}, {', '.join(words)}"
 
 
-def _table(recording: Recording, root: Path, used: set[str] | None) -> str:
-    rows = [_row(run, root, used) for run in recording.runs]
+def _folders(recording: Recording, root: Path) -> list[str]:
+    """Where the files lie, said once: names in the table then fit into a line."""
+    columns = {
+        "bold": [path for run in recording.runs for path in run.bold],
+        "mask": list(recording.masks),
+        "confounds": [run.confounds for run in recording.runs if run.confounds],
+        "film": [run.film for run in recording.runs if run.film],
+    }
+    named = {column: dict.fromkeys(_relative(path.parent, root) for path in paths) for column, paths in columns.items()}
+    return [f"  {column} in {', '.join(folders)}" for column, folders in named.items() if folders]
+
+
+def _relative(path: Path, root: Path) -> str:
+    return os.path.relpath(path.absolute(), root.absolute())
+
+
+def _table(recording: Recording, used: set[str] | None) -> str:
+    rows = [_row(recording, run, used) for run in recording.runs]
     # columns that say nothing of any run are left out
     columns = [column for column in rows[0] if any(row[column] for row in rows)]
     cells = [columns, *([row[column] for column in columns] for row in rows)]
@@ -69,15 +86,15 @@ def _table(recording: Recording, root: Path, used: set[str] | None) -> str:
     return "\n".join(f"  {line}" for line in lines)
 
 
-def _row(run: RunFiles, root: Path, used: set[str] | None) -> dict[str, str]:
-    kind = f" ({run.confounds_kind})" if run.confounds_kind else ""
+def _row(recording: Recording, run: RunFiles, used: set[str] | None) -> dict[str, str]:
+    shared = [f"sub-{recording.subject}_", f"ses-{run.session}_", f"task-{recording.task}_"]
     return {
         "run": run.label,
         "session": run.session or "",
-        "bold": _names(run.bold, root),
-        "mask": _names(run.masks, root),
-        "confounds": _names([run.confounds] if run.confounds else [], root) + kind,
-        "film": run.film.name if run.film else "",
+        "bold": _names(run.bold, shared),
+        "mask": _names(run.masks, shared),
+        "confounds": f"{_names([run.confounds], shared)} ({run.confounds_kind})" if run.confounds else "",
+        "film": "" if run.film is None else run.film.name if run.film.is_file() else f"{run.film.name} (not here)",
         "onset": f"{run.onset:g} s" if run.film else "",
         "cut": f"{run.cut[0]}+{run.cut[1]}" if any(run.cut) else "",
         "slices": f"at {run.start_time:g} s" if run.start_time is not None else "timed" if run.slice_timing else "",
@@ -85,12 +102,12 @@ def _row(run: RunFiles, root: Path, used: set[str] | None) -> dict[str, str]:
     }
 
 
-def _names(paths: Iterable[Path], root: Path) -> str:
-    base = root.absolute()
-    return ", ".join(
-        path.relative_to(base).as_posix() if path.is_relative_to(base) else os.path.relpath(path, root)
-        for path in paths
-    )
+def _names(paths: Iterable[Path], shared: Iterable[str]) -> str:
+    """File names without what those of all runs begin with."""
+    names = [path.name for path in paths]
+    for prefix in shared:
+        names = [name.removeprefix(prefix) for name in names]
+    return ", ".join(names)
 
 
 def _counted(n: int, word: str) -> str:

@@ -197,8 +197,20 @@ def test_sessions_with_the_same_run_labels(tmp_path):
 def test_a_hemisphere_that_is_missing(study, tmp_path):
     root = trees.fmriprep(tmp_path)
     (root / "sub-01/func/sub-01_task-film_run-2_hemi-R_space-fsaverage5_bold.func.gii").unlink()
-    with pytest.raises(DataError, match=r"run-2_hemi-L.*: the run lacks hemisphere R"):
+    with pytest.raises(DataError, match=r"run-2_hemi-L.*: the other hemisphere is missing"):
         only(root, space="fsaverage5")
+
+
+def test_runs_of_different_variants(tmp_path):
+    trees.raw(tmp_path, runs="1")
+    func = tmp_path / "derivatives/mine/sub-01/func"
+    for run, space in (("1", "A"), ("2", "B")):
+        trees.volume(func / f"sub-01_task-film_run-{run}_space-{space}_bold.nii.gz")
+    with pytest.raises(DataError, match=r"run-1_space-A_bold\.nii\.gz and .*run-2_space-B.* differ in space"):
+        find_recordings(tmp_path)
+    trees.grayordinates(func / "sub-01_task-film_run-3_space-A_bold.dtseries.nii")
+    with pytest.raises(DataError, match=r"run-1.* holds voxels, .*run-3.* grayordinates: all runs must be of one kind"):
+        only(tmp_path, runs=("1", "3"))
 
 
 def test_missing_runs_are_named(tmp_path, caplog):
@@ -314,11 +326,14 @@ def test_motion_files_of_other_programs(tmp_path):
 
 
 def test_derivatives_by_name(tmp_path):
+    trees.text(tmp_path / "a.txt")
     assert named_folders([f"a={tmp_path}"]) == {"a": tmp_path}
     for texts, error, message in (
         ([f"a={tmp_path}", "a=/"], UsageError, "'a' is given twice"),
         ([str(tmp_path)], UsageError, "expected NAME=PATH"),
         ([f"a={tmp_path / 'x'}"], NoInputError, "a=.*: no such directory"),
+        ([f"a={trees.text(tmp_path / 'file')}"], NoInputError, "a=.*: not a directory"),
+        ([f"a={(tmp_path / 'empty').mkdir() or tmp_path / 'empty'}"], NoInputError, "a=.*: the directory is empty"),
     ):
         with pytest.raises(error, match=message):
             named_folders(texts)
@@ -348,6 +363,41 @@ def test_the_index_is_kept_and_belongs_to_its_dataset(study, tmp_path):
     assert only(study / "raw", **asked) == first
     with pytest.raises(UsageError, match=r"db/bids_dir is the index of .*raw, not of .*xcpd"):
         only(study / "xcpd", database=tmp_path / "db", desc="denoised")
+
+
+def test_an_index_that_cannot_be_used(tmp_path):
+    root = trees.raw(tmp_path / "raw", runs="1")
+    trees.text(tmp_path / "db/bids_dir/layout_index.sqlite", "no database")
+    with pytest.raises(
+        UsageError, match=r"db/bids_dir cannot be used \(remove it to start anew\): .*not a database"
+    ) as error:
+        only(root, database=tmp_path / "db")
+    assert "\n" not in str(error.value)
+    trees.text(tmp_path / "file")
+    with pytest.raises(UsageError, match=r"file/bids_dir cannot be used"):
+        only(root, database=tmp_path / "file")
+
+
+def test_raw_bold_with_confounds_of_a_derivative_that_has_no_bold(tmp_path, caplog):
+    root = trees.raw(tmp_path / "raw", runs="1")
+    prep = trees.description(tmp_path / "prep", "prep", "fMRIPrep").parent
+    trees.table(prep / "sub-01/func/sub-01_task-film_run-1_desc-confounds_timeseries.tsv", trees.MOTION)
+    found = only(root, derivatives={"fmriprep": prep})
+    assert (found.source, found.runs[0].confounds_kind) == ("raw", "fmriprep")
+    assert f"No BOLD in fmriprep: it is taken from {root} itself" in caplog.text
+
+
+def test_the_raw_studyforrest_tree(tmp_path):
+    """Sessions, and events with a row for every frame that name no film."""
+    root = trees.raw(tmp_path, runs="12", session="movie")
+    for run in "12":
+        events = root / f"sub-01/ses-movie/func/sub-01_ses-movie_task-film_run-{run}_events.tsv"
+        events.write_bytes(b"onset\tduration\tframeidx\tvideotime\r\n0.05\t0.04\t1\t0.04\r\n0.09\t2.8\t2\t0.08\r\n")
+    trees.text(root / "sub-01/ses-movie/func/sub-01_ses-movie_task-film_run-1_defacemask.nii.gz")
+    trees.volume(root / "sub-01/ses-localizer/func/sub-01_ses-localizer_task-objects_run-1_bold.nii.gz")
+    found = only(root, task="film")
+    assert [(run.session, run.label, run.film) for run in found.runs] == [("movie", "1", None), ("movie", "2", None)]
+    assert found.runs[0].events.name.endswith("run-1_events.tsv")
 
 
 def test_nothing_is_logged_of_data_as_they_should_be(study, caplog):
