@@ -71,7 +71,7 @@ def studyforrest(folder: Path) -> tuple[Film, dict[str, list[NDArray]]]:
     """Per-frame measures of all runs, and every subject's runs over the parcels that all subjects have."""
     spaces, _ = read_source(folder / "confoundsannotation", FeaturesConfig())
     film = [[spaces["lowlevel"][run], spaces["audio"][run]] for run in sf.RUNS]
-    tables = {r.subject: [read_parcels(f.bold) for f in r.runs] for r in find_recordings(folder / "aggregate")}
+    tables = {r.subject: [read_parcels(f.bold[0]) for f in r.runs] for r in find_recordings(folder / "aggregate")}
     common = set.intersection(*(set(names) for runs in tables.values() for _, names in runs))
     return film, {
         subject: [data[:, [j for j, name in enumerate(names) if name in common]] for data, names in runs]

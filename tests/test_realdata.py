@@ -13,6 +13,7 @@ from neurocca import studyforrest as sf
 from neurocca.cli import main
 from neurocca.config import AlignConfig, FeaturesConfig
 from neurocca.io.layout import find_recordings
+from neurocca.io.query import Query
 from neurocca.io.stimuli import read_source
 from neurocca.io.timeseries import read_parcels
 from neurocca.temporal.align import align_bold, align_features
@@ -37,9 +38,9 @@ def film(studyforrest_data) -> list[list[FeatureSeries]]:
 
 @pytest.fixture(scope="module")
 def parcels(studyforrest_data) -> dict[str, list[pd.DataFrame]]:
-    recordings = find_recordings(studyforrest_data / "aggregate", SUBJECTS)
+    recordings = find_recordings(studyforrest_data / "aggregate", Query(SUBJECTS))
     runs = {
-        r.subject: [pd.DataFrame(data, columns=labels) for data, labels in (read_parcels(f.bold) for f in r.runs)]
+        r.subject: [pd.DataFrame(data, columns=labels) for data, labels in (read_parcels(f.bold[0]) for f in r.runs)]
         for r in recordings
     }
     common = [c for c in runs["03"][0] if all(c in subject[0] for subject in runs.values())]

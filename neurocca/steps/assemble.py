@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,50 @@ class Assembled:
     mask: Any = None
 
 
+def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *, strict: bool = False) -> Recording:
+    """The recording with those of its runs for which there are features; the others count as missing.
+
+    Parameters
+    ----------
+    recording : Recording
+    store : FeatureStore
+    config : AlignConfig
+    strict : bool
+        Whether a run that has only BOLD or only features is an error; else it is named and left out.
+
+    Raises
+    ------
+    UsageError
+        When an asked space is not in the store.
+    DataError
+        When nothing is left, or, if strict, anything would be left out.
+    """
+    subject = recording.subject
+    recorded = {run.label for run in recording.runs}
+    shared, said = set(recorded), []
+    for space in _spaces(store, config):
+        featured = set(store.runs(space))
+        if missing := sorted(recorded - featured, key=run_key):
+            said.append(
+                f"features {store.path}: space {space!r} has no features for run {', '.join(missing)} of sub-{subject} "
+                f"(it has runs {', '.join(store.runs(space))})"
+            )
+        # what other participants have is named already where recordings were looked up
+        if missing := sorted(featured - recorded - set(recording.missing), key=run_key):
+            said.append(
+                f"sub-{subject} has no BOLD for run {', '.join(missing)}, for which {store.path} has features in space "
+                f"{space!r}"
+            )
+        shared &= featured
+    if said and (strict or not shared):
+        raise DataError(f"{said[0]}.")
+    for text in said:
+        log.warning("%s: going on without.", text)
+    left_out = sorted({*recording.missing, *recorded - shared}, key=run_key)
+    runs = tuple(run for run in recording.runs if run.label in shared)
+    return replace(recording, runs=runs, missing=tuple(left_out))
+
+
 def read_features(store: FeatureStore, recording: Recording, config: AlignConfig) -> list[list[FeatureSeries]]:
     """Feature series of every run of a recording, one per space.
 
@@ -55,23 +99,9 @@ def read_features(store: FeatureStore, recording: Recording, config: AlignConfig
     UsageError
         When an asked space is not in the store.
     DataError
-        When runs and features do not go together.
+        When runs have different features.
     """
-    spaces = list(config.spaces) or store.spaces
-    for space in spaces:
-        if space not in store.spaces:
-            raise UsageError(f"features {store.path}: no space {space!r}; there are {', '.join(store.spaces)}.")
-        featured, recorded = set(store.runs(space)), {run.label for run in recording.runs}
-        if missing := sorted(recorded - featured, key=run_key):
-            raise DataError(
-                f"features {store.path}: space {space!r} has no features for run {', '.join(missing)} of "
-                f"sub-{recording.subject} (it has runs {', '.join(store.runs(space))})."
-            )
-        if missing := sorted(featured - recorded, key=run_key):
-            raise DataError(
-                f"sub-{recording.subject} has no BOLD for run {', '.join(missing)}, for which {store.path} has "
-                f"features in space {space!r}."
-            )
+    spaces = _spaces(store, config)
     series = [[store.read(space, run.label) for space in spaces] for run in recording.runs]
     for run, of_run in zip(recording.runs, series, strict=True):
         for space, this, first in zip(spaces, of_run, series[0], strict=True):
@@ -82,6 +112,14 @@ def read_features(store: FeatureStore, recording: Recording, config: AlignConfig
                     f"({', '.join(first.names[:5])}…)."
                 )
     return series
+
+
+def _spaces(store: FeatureStore, config: AlignConfig) -> list[str]:
+    spaces = list(config.spaces) or store.spaces
+    for space in spaces:
+        if space not in store.spaces:
+            raise UsageError(f"features {store.path}: no space {space!r}; there are {', '.join(store.spaces)}.")
+    return spaces
 
 
 def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assembled:
@@ -116,7 +154,7 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
             x = align_features(series, len(data), recording.t_r, align, onset=run.onset, cut=cut)
             y = align_bold(data[:, kept], recording.t_r, align, confounds=confounds, cut=cut)
         except ValueError as error:
-            raise DataError(f"{run.bold} with {store.path.name}, run {run.label}: {error}") from error
+            raise DataError(f"{run.bold[0]} with {store.path.name}, run {run.label}: {error}") from error
         X.append(x)
         Y.append(y)
         qc.append(_quality(run, data[:, kept], y, cut, confounds, series, recording.t_r, align.high_pass))
@@ -138,18 +176,20 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
 def _read_bold(recording: Recording) -> tuple[list[NDArray], list[str], Any]:
     if recording.kind == "voxels":
         return _read_voxels(recording)
+    if recording.kind != "parcels":
+        raise UsageError(f"sub-{recording.subject}: BOLD on {recording.kind} can be found, but not analysed yet.")
     runs, labels = [], []
     for run in recording.runs:
-        data, names = read_parcels(run.bold)
+        data, names = read_parcels(run.bold[0])
         if run.n_volumes is not None and len(data) != run.n_volumes:
-            raise DataError(f"{run.bold}: {len(data)} volumes, expected {run.n_volumes} (truncated?).")
+            raise DataError(f"{run.bold[0]}: {len(data)} volumes, expected {run.n_volumes} (truncated?).")
         runs.append(data)
         labels.append(names)
     for run, names in zip(recording.runs, labels, strict=True):
         if names != labels[0]:
             repeated = [name for name, count in Counter(names).items() if count > 1]
             raise DataError(
-                f"{run.bold}: its {len(names)} parcels are not the {len(labels[0])} of run {recording.runs[0].label}"
+                f"{run.bold[0]}: its {len(names)} parcels are not the {len(labels[0])} of run {recording.runs[0].label}"
                 f"{': ' + ', '.join(repeated) + ' repeats' if repeated else ''}."
             )
     return runs, list(labels[0]), None
@@ -158,7 +198,7 @@ def _read_bold(recording: Recording) -> tuple[list[NDArray], list[str], Any]:
 def _read_voxels(recording: Recording) -> tuple[list[NDArray], list[str], Any]:
     from neurocca.io.volumes import intersect_masks, read_volumes, shared_mask
 
-    bold = [run.bold for run in recording.runs]
+    bold = [run.bold[0] for run in recording.runs]
     mask = intersect_masks(recording.masks) if recording.masks else shared_mask(bold)
     runs = [read_volumes(path, mask) for path in bold]
     return runs, [f"voxel_{j}" for j in range(runs[0].shape[1])], mask

@@ -51,6 +51,8 @@ def collect(
     stimulus, bold = cca.transform(design.X, design.Y)
     columns = pd.DataFrame(assembled.columns, columns=["space", "feature", "delay"])
     voxels = recording.kind == "voxels"
+    if recording.missing:
+        notes = [f"Runs without BOLD or without features were left out: {', '.join(recording.missing)}.", *notes]
     decomposition = {
         # all the arrangements there are, where that is less than was asked for
         **_description(recording, assembled, config, len(held.null), notes),
@@ -83,7 +85,7 @@ def _description(
         "Simulated": recording.simulated,
         "Subject": recording.subject,
         "Task": recording.task,
-        "Dataset": {"Name": recording.dataset, "Kind": recording.kind},
+        "Dataset": {"Name": recording.dataset, "Kind": recording.kind, "Source": recording.source},
         "RepetitionTime": recording.t_r,
         "NumberOfVolumes": len(design.X),
         "NumberOfFeatures": design.X.shape[1],

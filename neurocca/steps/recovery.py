@@ -72,7 +72,7 @@ def match_planted(
 
 
 def _truth_files(recording: Recording) -> tuple[Path, Path] | None:
-    func = recording.runs[0].bold.parent
+    func = recording.runs[0].bold[0].parent
     root = next(p for p in func.parents if p.name == f"sub-{recording.subject}").parent
     folder = root / "derivatives" / "truth" / func.relative_to(root)
     stem = f"sub-{recording.subject}_task-{recording.task}_desc-truth"
