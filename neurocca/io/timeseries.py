@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from neurocca.errors import DataError, NoInputError
+from neurocca.io.files import why_absent, write_text
 
 
 def read_table(path: Path, required: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -43,11 +44,13 @@ def read_table(path: Path, required: tuple[str, ...] = ()) -> pd.DataFrame:
 
 def check_file(path: Path) -> None:
     """Say in one line why a path is not a file that can be opened."""
-    if path.is_dir():
-        raise NoInputError(f"{path}: a directory, where a file is expected.")
-    if not path.is_file():
-        what = "its content is not here (a link that leads nowhere)" if path.is_symlink() else "no such file"
-        raise NoInputError(f"{path}: {what}.")
+    if reason := why_absent(path):
+        raise NoInputError(f"{path}: {reason}.")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a TSV with seven significant digits: what float32 data can carry, and no rounding noise."""
+    write_text(path, table.to_csv(sep="\t", index=False, float_format="%.7g", na_rep="n/a", lineterminator="\n"))
 
 
 def check_parcel_lines(path: Path, table: pd.DataFrame) -> None:
