@@ -27,9 +27,8 @@ def why_absent(path: Path) -> str | None:
     if path.is_file():
         return None
     if path.is_symlink():
-        return (
-            f"its content is not here (a link that leads nowhere); fetch it with: datalad get {shlex.quote(str(path))}"
-        )
+        command = f"datalad get {shlex.quote(str(path))}"
+        return f"its content is not here (a link that leads nowhere; {command} fetches it)"
     return "no such file"
 
 

@@ -33,12 +33,14 @@ _BROKEN = (
     OSError,
     EOFError,
     ValueError,
-    KeyError,
+    LookupError,
+    TypeError,
+    AttributeError,
     zlib.error,
     ExpatError,
     ParseError,
 )
-"""What a broken file makes nibabel raise."""
+"""What a broken file makes nibabel raise; the parsers of its XML formats meet None where an element is damaged."""
 
 
 def load_image(path: Path | str, ndim: int | None = None) -> Nifti1Image:
@@ -210,13 +212,17 @@ def _grid(image: Nifti1Image) -> str:
 def to_grid(image: Nifti1Image, target: Nifti1Image, interpolation: str = "nearest") -> NDArray:
     """Values of a 3D image on the voxel grid of another one, 0 outside its own, shape as the other's."""
     from nilearn.image import resample_img  # slow to import
+    from nilearn.image.resampling import BoundingBoxError
 
-    moved = resample_img(
-        image,
-        target_affine=target.affine,
-        target_shape=target.shape[:3],
-        interpolation=interpolation,
-        force_resample=True,
-        copy_header=True,
-    )
+    try:
+        moved = resample_img(
+            image,
+            target_affine=target.affine,
+            target_shape=target.shape[:3],
+            interpolation=interpolation,
+            force_resample=True,
+            copy_header=True,
+        )
+    except BoundingBoxError:  # the caller knows what to say about grids that have nothing in common
+        return np.zeros(target.shape[:3])
     return np.asarray(moved.dataobj)

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurocca.errors import UsageError
 from neurocca.io.files import json_text, staged, write_text
+
+Kind = Literal["voxels", "parcels", "surface", "grayordinates"]
 
 Run = tuple[Path, ...]
 """Files of one run: one, or for surfaces the left and the right hemisphere."""
@@ -84,3 +86,10 @@ def write_maps(
 
 def _without_extension(name: str) -> str:
     return next(name.removesuffix(extension) for extension in _EXTENSIONS if name.endswith(extension))
+
+
+def within(chosen: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Choice among all columns, given a further choice ``kept`` among the chosen ones."""
+    narrowed = chosen.copy()
+    narrowed[chosen] = kept
+    return narrowed

@@ -1,5 +1,7 @@
 """Tables: parcel time series, events and annotations as CSV or TSV."""
 
+import csv
+import itertools
 import os
 import warnings
 from pathlib import Path
@@ -58,8 +60,12 @@ def check_parcel_lines(path: Path, table: pd.DataFrame) -> None:
 
     A number cut in its middle is a number still; what gives it away is the line end that is missing.
     """
-    last = table.iloc[-1].isna().to_numpy()
-    if last.any() and not table.iloc[:-1].isna().to_numpy().any() and last[last.argmax() :].all():
+    missing = table.isna().to_numpy()
+    last, before = missing[-1], missing[:-1]
+    # a parcel without data (n/a on all lines) says nothing about where the file ends
+    absent = before.all(axis=0) & last if len(before) else np.zeros(len(last), dtype=bool)
+    cut = last & ~absent
+    if cut.any() and not before[:, ~absent].any() and last[cut.argmax() :].all():
         raise DataError(
             f"{path}: truncated: line {len(table) + 1} has {int((~last).sum())} values, expected {len(last)}."
         )
@@ -77,6 +83,7 @@ def read_parcels(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     Returns
     -------
     data : array, shape (n_volumes, q)
+        A parcel that is n/a on all lines, as XCP-D writes one that the scan covers too little, is NaN.
     labels : tuple of str, length q
         Parcel labels from the header.
 
@@ -93,7 +100,10 @@ def read_parcels(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     if words:
         raise DataError(f"{path}: column {words[0]!r} holds values that are not numbers.")
     data = table.to_numpy(dtype=float)
-    bad = ~np.isfinite(data)
+    absent = np.isnan(data).all(axis=0)
+    if absent.any():
+        _check_absent(path, absent)
+    bad = ~np.isfinite(data) & ~absent
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise DataError(
@@ -101,3 +111,13 @@ def read_parcels(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
             f"({int(bad.sum())} such values in all)."
         )
     return data, tuple(map(str, table.columns))
+
+
+def _check_absent(path: Path, absent: NDArray[np.bool_]) -> None:
+    """Tell parcels that are said to have no data from lines that are too short, which pandas fills up."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header, first = itertools.islice(csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ","), 2)
+    if len(first) != len(header):
+        raise DataError(f"{path}: line 2 has {len(first)} values, expected {len(header)}.")
+    if absent.all():
+        raise DataError(f"{path}: all {len(absent)} parcels are n/a.")
