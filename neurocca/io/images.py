@@ -26,6 +26,9 @@ from neurocca.io.files import staged, why_absent
 _SLAB = 8 * 2**20
 """Bytes of consecutive volumes that are in memory at a time: enough to be fast, little beside any run."""
 
+_PIECE = 2**20
+"""Bytes that are decompressed at once."""
+
 _BROKEN = (
     ImageFileError,
     HeaderDataError,
@@ -122,12 +125,21 @@ def slabs(
         file.seek(proxy.offset)
         for start in range(0, n_volumes, step):
             block = buffer[: n_volumes - start]
-            got = file.readinto(block.reshape(-1).view(np.uint8).data) or 0
+            got = _fill(block.reshape(-1).view(np.uint8).data, file)
             if got < block.nbytes:
                 whole = start + got // (block.nbytes // len(block))
                 raise DataError(f"image {path}: truncated after {whole} of {n_volumes} volumes.")
             yield start, _scaled(block if voxels is None else np.take(block, voxels, axis=1), proxy)
         file.read(1)  # gzip compares the checksum when it meets the end
+
+
+def _fill(buffer: memoryview, file: ImageOpener) -> int:
+    """Bytes that a buffer took from a file: fewer than it holds where the file ends."""
+    done = 0
+    # in pieces: what gzip reads at once it has in memory twice
+    while done < len(buffer) and (got := file.readinto(buffer[done : done + _PIECE])):
+        done += got
+    return done
 
 
 def _scaled(block: NDArray, proxy: ArrayProxy) -> NDArray:

@@ -57,7 +57,7 @@ def peak_table(
     if threshold is None:
         threshold = float(np.percentile(np.abs(values), 95))
     with warnings.catch_warnings():  # an empty table says the same
-        warnings.filterwarnings("ignore", message="Attention: No clusters|The given float value must not exceed")
+        warnings.simplefilter("ignore", UserWarning)
         found = get_clusters_table(image, threshold, min_voxels, two_sided=True)
     table = pd.DataFrame(
         {

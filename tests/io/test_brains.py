@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from pathlib import Path
 
 import nibabel as nib
@@ -7,8 +8,10 @@ import pandas as pd
 import pytest
 
 from neurocca.errors import DataError, NoInputError, UsageError
+from neurocca.io import images
 from neurocca.io.atlas import read_atlas
 from neurocca.io.brains import open_brain, usable_columns
+from neurocca.io.volumes import read_mask
 from tests.io import brain_files as files
 
 KINDS = ["nifti", "gifti", "dense", "parcellated", "table", "atlas"]
@@ -306,3 +309,47 @@ def test_tables_with_parcels_of_too_little_coverage(tmp_path):
         path.write_text(text)
         with pytest.raises(DataError, match=message):
             brain.read((path,))
+
+
+@pytest.mark.realdata
+def test_real_volumes_of_two_subjects(studyforrest_data):
+    folder = studyforrest_data.parent / "sherlock"
+    runs = [(folder / f"{subject}_pmc_movie_bold.nii.gz",) for subject in ("s1", "s2")]
+    # the volumes are cut to the region that the mask shows in the whole brain
+    inside = np.asarray(read_mask(folder / "mask_pmc_nn.nii.gz", grid_of=runs[0][0]).dataobj) != 0
+    for run in runs:
+        brain = open_brain([run])
+        data = brain.read(run)
+        assert data.shape == (1976, 481)
+        assert brain.repetition_time(run) == 1.5
+        np.testing.assert_array_equal(data, nib.load(run[0]).get_fdata(dtype=np.float32)[inside].T)
+    with pytest.raises(DataError, match=r"of \(9, 11, 9\) voxels .* is not that of the mask .* of \(61, 73, 61\)"):
+        open_brain(runs, [folder / "mask_pmc_nn.nii.gz"])
+
+
+def test_a_run_is_in_memory_once(tmp_path):
+    shape, length = (64, 64, 30), 100
+    data = np.zeros((*shape, length), dtype=np.int16)
+    data[20:50, 20:50, 5:25] = np.arange(length)
+    path = files.save_nifti(tmp_path / "run.nii.gz", data)
+    mask = files.save_nifti(tmp_path / "mask.nii.gz", (data[..., 1] != 0).astype(np.uint8))
+    brain = open_brain([(path,)], [mask])
+    brain.read((path,))  # what is loaded at first use
+    tracemalloc.start()
+    try:
+        series = brain.read((path,))
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(series, np.broadcast_to(np.arange(length)[:, None], series.shape))
+    # a slab of the file, and its voxels inside
+    assert held < series.nbytes + 2.5 * images._SLAB
+    assert held < data.nbytes
+
+
+def test_a_cifti_series_over_something_else_than_time_has_no_repetition_time(tmp_path, columns):
+    axis = files.dense_axis(files.inside())
+    series = nib.cifti2.SeriesAxis(0, 2, len(columns[0]), unit="METER")
+    path = tmp_path / "x.dtseries.nii"
+    nib.Cifti2Image(columns[0], header=(series, axis)).to_filename(path)
+    assert open_brain([(path,)]).repetition_time((path,)) is None
