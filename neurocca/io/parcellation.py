@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +14,7 @@ from scipy import sparse
 from neurocca.errors import DataError
 from neurocca.io.atlas import Atlas
 from neurocca.io.images import describe_grids, same_grid, save_image, slabs, to_grid
-from neurocca.io.maps import Run, check_maps, only, usable_columns, write_maps
+from neurocca.io.maps import Run, check_maps, only, usable_columns, within, write_maps
 from neurocca.io.parcels import parcel_maps
 from neurocca.io.timeseries import write_table
 from neurocca.io.volumes import n_volumes, read_volumes, repetition_time, unmask
@@ -37,18 +37,27 @@ class AtlasParcels:
     ----------
     mask : Nifti1Image
         Voxels in which some parcel has weight, on the grid of the runs.
-    weights : sparse array, shape (n_voxels, n_parcels)
-    labels : tuple of str
-        Names of the parcels.
+    weights : sparse array, shape (n_voxels, number of parcels)
+    names : tuple of str
+        Names of all parcels.
+    kept : array of bool, shape (number of parcels,)
+        Which of them are analysed. The others explain their share of each volume still: maps of a probabilistic atlas
+        overlap, and no parcel's series may depend on which others are looked at.
     dropped : tuple of str
         Names of the atlas's parcels that have no voxel there.
     """
 
     mask: Nifti1Image
     weights: sparse.csr_array
-    labels: tuple[str, ...]
+    names: tuple[str, ...]
+    kept: NDArray[np.bool_]
     dropped: tuple[str, ...] = ()
     kind: ClassVar[Literal["parcels"]] = "parcels"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the parcels that are analysed."""
+        return tuple(name for name, keep in zip(self.names, self.kept, strict=True) if keep)
 
     def n_volumes(self, run: Run) -> int:
         """Number of volumes, from the header."""
@@ -65,15 +74,11 @@ class AtlasParcels:
         if not usable.all():
             log.info("%s: %d of %d voxels in parcels are constant or not finite.", *run, (~usable).sum(), len(usable))
         data[:, ~usable] = 0  # in place: a run is in memory once
-        return _explain(data, sparse.csr_array(self.weights * usable[:, None]))
+        return _explain(data, sparse.csr_array(self.weights * usable[:, None]))[:, self.kept]
 
     def narrowed(self, kept: NDArray[np.bool_]) -> "AtlasParcels":
-        """Brain of the parcels for which ``kept``, shape (n_parcels,), is true.
-
-        Maps of a probabilistic atlas overlap, so what the others have is not explained by those that are left out.
-        """
-        labels = tuple(name for name, keep in zip(self.labels, kept, strict=True) if keep)
-        return AtlasParcels(self.mask, sparse.csr_array(self.weights[:, np.flatnonzero(kept)]), labels, self.dropped)
+        """Brain of the parcels for which ``kept``, shape (n_parcels,), is true."""
+        return replace(self, kept=within(self.kept, kept))
 
     def write(self, rows: ArrayLike, stem: Path, names: Sequence[str], sidecar: dict[str, Any]) -> list[Path]:
         """Write rows, shape (k, n_parcels), as the columns of ``stem.tsv`` and painted into ``stem.nii.gz``.
@@ -90,7 +95,7 @@ class AtlasParcels:
 
     def paint(self, rows: NDArray) -> Nifti1Image:
         """Image of maps over parcels, shape (k, n_parcels), one volume for each."""
-        size = abs(self.weights)
+        size = abs(self.weights[:, np.flatnonzero(self.kept)])
         total = size.sum(axis=1)
         painted = (size @ np.atleast_2d(rows).T) / np.where(total > 0, total, np.inf)[:, None]
         image = unmask(painted.T, self.mask)
@@ -133,7 +138,7 @@ def place_atlas(atlas: Atlas, target: Nifti1Image, path: Path, mask: Nifti1Image
     """
     inside = np.ones(target.shape[:3], dtype=bool) if mask is None else np.asarray(mask.dataobj) != 0
     weights = _weights(atlas, target)
-    here = (weights.sum(axis=1) != 0) & inside.ravel()
+    here = (np.asarray(abs(weights).sum(axis=1)) > 0) & inside.ravel()
     if not here.any():
         grid, other = describe_grids(atlas.image, target)
         raise DataError(
@@ -143,11 +148,12 @@ def place_atlas(atlas: Atlas, target: Nifti1Image, path: Path, mask: Nifti1Image
     weights = sparse.csr_array(weights[np.flatnonzero(here)])
     found = np.asarray(abs(weights).sum(axis=0)) > 0
     dropped = tuple(name for name, is_there in zip(atlas.labels, found, strict=True) if not is_there)
-    labels = tuple(name for name, is_there in zip(atlas.labels, found, strict=True) if is_there)
+    names = tuple(name for name, is_there in zip(atlas.labels, found, strict=True) if is_there)
     if dropped:
         log.warning("atlas %s: %d parcels have no voxel in %s: %s.", atlas.path, len(dropped), path, ", ".join(dropped))
     voxels = Nifti1Image(here.reshape(target.shape[:3]).astype(np.uint8), target.affine)
-    return AtlasParcels(voxels, sparse.csr_array(weights[:, np.flatnonzero(found)]), labels, dropped)
+    weights = sparse.csr_array(weights[:, np.flatnonzero(found)])
+    return AtlasParcels(voxels, weights, names, np.ones(len(names), dtype=bool), dropped)
 
 
 def _weights(atlas: Atlas, target: Nifti1Image) -> sparse.csr_array:

@@ -75,6 +75,9 @@ def test_probabilistic_series_are_those_of_nilearn(bold, maps, tmp_path):
     brain = open_brain([(bold,)], atlas=atlas)
     expected = NiftiMapsMasker(path, standardize=None).fit_transform(bold)
     np.testing.assert_allclose(brain.read((bold,)), expected, rtol=1e-5, atol=1e-3)
+    kept = np.array([True, False, True, True, False])
+    np.testing.assert_array_equal(brain.narrowed(kept).read((bold,)), brain.read((bold,))[:, kept])
+    assert brain.narrowed(kept).labels == ("a", "c", "d")
     peak = np.unravel_index(maps[..., 2].argmax(), SHAPE)
     assert atlas.names_at([nib.affines.apply_affine(AFFINE, peak), [900, 0, 0]]) == ["c", ""]
 
