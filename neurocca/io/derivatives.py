@@ -12,7 +12,7 @@ import neurocca
 from neurocca.config import Config
 from neurocca.errors import DataError, OutputError
 from neurocca.io.files import json_text, staged, write_text
-from neurocca.io.timeseries import check_file, read_table
+from neurocca.io.timeseries import check_file, read_table, write_table
 
 BIDS_VERSION = "1.10.1"
 
@@ -142,7 +142,7 @@ def write_results(folder: Path, results: Results, config: Config) -> None:
     }
     for name, table in tables.items():
         if table is not None:
-            _write_table(func / f"{stem}_{name}.tsv", table)
+            write_table(func / f"{stem}_{name}.tsv", table)
     sidecar = {"RepetitionTime": results.decomposition["RepetitionTime"], "SamplingFrequency": "TR"}
     for name in ("desc-cca_mixing", "desc-ccaStimulus_timeseries"):
         write_text(func / f"{stem}_{name}.json", json_text(sidecar))
@@ -217,7 +217,7 @@ def _write_maps(func: Path, stem: str, results: Results) -> None:
         names = component_names(len(results.response_loadings))
         table = pd.DataFrame(results.response_loadings.T, columns=names)
         table.insert(0, "parcel", results.responses)
-        _write_table(func / f"{stem}_desc-cca_loadings.tsv", table)
+        write_table(func / f"{stem}_desc-cca_loadings.tsv", table)
         return
     from neurocca.io.volumes import save_image, unmask
 
@@ -237,8 +237,3 @@ def _write_dataset_files(folder: Path) -> None:
     write_text(folder / ".bidsignore", BIDSIGNORE)
     write_text(folder / "descriptions.tsv", DESCRIPTIONS)
     write_text(folder / "README.md", README)
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    """TSV with seven significant digits: what float32 data can carry, and no rounding noise."""
-    write_text(path, table.to_csv(sep="\t", index=False, float_format="%.7g", na_rep="n/a", lineterminator="\n"))

@@ -43,7 +43,7 @@ def _data(d: Mapping[str, Any]) -> str:
     trimmed = sum(run["Volumes"] - run["Kept"] for run in runs)
     left_out = f"; {counted(trimmed, 'volume')} at the borders of runs were left out" if trimmed else ""
     dropped = len(d["DroppedResponses"])
-    without = f" {counted(dropped, f'constant {noun}')} {_was(dropped)} left out." if dropped else ""
+    without = f" {counted(dropped, f'constant or missing {noun}')} {_was(dropped)} left out." if dropped else ""
     return (
         f"{'Simulated (not measured) ' if d['Simulated'] else ''}BOLD time series of "
         f"{counted(d['NumberOfResponses'], noun)} of subject {d['Subject']} (task {d['Task']}; {source}) were analysed "

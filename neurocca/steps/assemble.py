@@ -12,6 +12,7 @@ from neurocca.config import AlignConfig, Config
 from neurocca.design import Design, FeatureSeries, stack_runs
 from neurocca.errors import DataError, UsageError
 from neurocca.inference.schemes import CircularShift, Scheme
+from neurocca.io.maps import usable_columns
 from neurocca.io.recording import Recording, RunFiles, run_key
 from neurocca.io.store import FeatureStore
 from neurocca.io.timeseries import read_parcels, read_table
@@ -34,7 +35,7 @@ class Assembled:
         The variant is the delay in volumes or the basis function; empty for a plain response.
     qc : list of dict, one per run
     dropped_features, dropped_responses : list of str
-        Constant columns.
+        Columns that are constant, or not finite, in some run.
     mask : image or None
         Mask of the voxels that are the columns of Y, where the data are volumes.
     """
@@ -140,10 +141,10 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
     spaces = list(align.spaces) or store.spaces
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
     bold, labels, mask = _read_bold(recording)
-    kept = ~np.any([constant_columns(run) for run in bold], axis=0)
+    kept = np.all([usable_columns(run) for run in bold], axis=0)
     dropped = [label for label, keep in zip(labels, kept, strict=True) if not keep]
     if not kept.any():
-        raise DataError(f"sub-{recording.subject}: every column of the BOLD data is constant in some run.")
+        raise DataError(f"sub-{recording.subject}: every BOLD column is constant or not finite in some run.")
     X, Y, qc = [], [], []
     for run, series, data in zip(recording.runs, features, bold, strict=True):
         cut = (align.trim[0], align.trim[1]) if align.trim else run.cut

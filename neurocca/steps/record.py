@@ -157,10 +157,14 @@ def _null_table(observed: NDArray, null: NDArray, names: Sequence[str]) -> pd.Da
 
 def _warnings(assembled: Assembled, notes: Sequence[str]) -> list[str]:
     found = list(notes)
-    for what, dropped in (("responses", assembled.dropped_responses), ("features", assembled.dropped_features)):
+    # a response without data in some run is dropped like a constant one; features without data are an error
+    for what, dropped in (
+        ("constant or missing responses", assembled.dropped_responses),
+        ("constant features", assembled.dropped_features),
+    ):
         if dropped:
             shown = ", ".join(dropped[:10]) + (", …" if len(dropped) > 10 else "")
-            found.append(f"{len(dropped)} constant {what} were left out: {shown}.")
+            found.append(f"{len(dropped)} {what} were left out: {shown}.")
     for text in found:
         log.warning("%s", text)
     return found
