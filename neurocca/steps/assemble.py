@@ -16,7 +16,8 @@ from neurocca.io.recording import Recording, RunFiles, run_key
 from neurocca.io.store import FeatureStore
 from neurocca.io.timeseries import read_parcels, read_table
 from neurocca.temporal.align import align_bold, align_features, aligned_names
-from neurocca.temporal.clean import clean, constant_columns
+from neurocca.temporal.clean import clean
+from neurocca.temporal.nuisance import constant_columns
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,10 @@ from nilearn.glm.first_level.hemodynamic_models import compute_regressor
 from neurocca import FeatureSeries
 from neurocca.config import AlignConfig
 from neurocca.temporal.align import align_bold, align_features, aligned_names
-from neurocca.temporal.clean import clean, constant_columns, cosine_drift, standardize
+from neurocca.temporal.clean import clean, standardize
 from neurocca.temporal.delays import delay
 from neurocca.temporal.hrf import convolve_hrf, hrf_kernels
+from neurocca.temporal.nuisance import constant_columns, cosine_drift
 from neurocca.temporal.timing import bin_means, trim
 
 
