@@ -121,3 +121,33 @@ def _check_absent(path: Path, absent: NDArray[np.bool_]) -> None:
         raise DataError(f"{path}: line 2 has {len(first)} values, expected {len(header)}.")
     if absent.all():
         raise DataError(f"{path}: all {len(absent)} parcels are n/a.")
+
+
+def read_kernel(path: Path) -> NDArray[np.float64]:
+    """Read a haemodynamic response that is given as one column, with or without a header line.
+
+    Returns
+    -------
+    array, shape (m,)
+
+    Raises
+    ------
+    NoInputError, DataError
+        The message names the file and the line.
+    """
+    check_file(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file with a response: {error.reason}.") from error
+    values = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            values.append(float(line))
+        except ValueError as error:
+            if number > 1 and line.strip():
+                raise DataError(f"{path}: line {number} is not one number: {line.strip()[:60]!r}.") from error
+    kernel = np.array(values)
+    if not np.isfinite(kernel).all() or not kernel.any():
+        raise DataError(f"{path}: a response of {len(kernel)} values that are all 0, or some of which are not finite.")
+    return kernel

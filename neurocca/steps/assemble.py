@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,15 @@ from neurocca.config import AlignConfig, Config
 from neurocca.design import Design, FeatureSeries, stack_runs
 from neurocca.errors import DataError, UsageError
 from neurocca.inference.schemes import CircularShift, Scheme
-from neurocca.io.maps import usable_columns
+from neurocca.io.confounds import Confounds, read_confounds
 from neurocca.io.recording import Recording, RunFiles, run_key
 from neurocca.io.store import FeatureStore
-from neurocca.io.timeseries import read_parcels, read_table
-from neurocca.temporal.align import align_bold, align_features, aligned_names
-from neurocca.temporal.clean import clean, constant_columns
+from neurocca.io.timeseries import read_kernel, read_parcels
+from neurocca.temporal.align import align_features, aligned_names, bold_nuisance
+from neurocca.temporal.clean import Cleaned, clean_run
+from neurocca.temporal.nuisance import constant_columns
 
 log = logging.getLogger(__name__)
-
-MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 
 
 @dataclass(frozen=True)
@@ -141,24 +141,36 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
     spaces = list(align.spaces) or store.spaces
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
     bold, labels, mask = _read_bold(recording)
-    kept = np.all([usable_columns(run) for run in bold], axis=0)
-    dropped = [label for label, keep in zip(labels, kept, strict=True) if not keep]
-    if not kept.any():
-        raise DataError(f"sub-{recording.subject}: every BOLD column is constant or not finite in some run.")
-    X, Y, qc = [], [], []
+    kernel = read_kernel(Path(align.kernel)) if align.response == "kernel" else None
+    X, cleaned, qc = [], [], []
     for run, series, data in zip(recording.runs, features, bold, strict=True):
         cut = (align.trim[0], align.trim[1]) if align.trim else run.cut
-        confounds = _read_confounds(run, len(data))
+        confounds = _read_confounds(run, len(data), align)
         if align.response == "delays" and max(align.delays) >= len(data):
             raise UsageError(f"align.delays={list(align.delays)} reach beyond run {run.label} of {len(data)} volumes.")
         try:
-            x = align_features(series, len(data), recording.t_r, align, onset=run.onset, cut=cut)
-            y = align_bold(data[:, kept], recording.t_r, align, confounds=confounds, cut=cut)
+            values, kept = (confounds.values, confounds.kept) if confounds else (None, None)
+            basis, rows = bold_nuisance(len(data), recording.t_r, align, values, kept)
+            x = align_features(
+                series,
+                len(data),
+                recording.t_r,
+                align,
+                onset=run.onset,
+                cut=cut,
+                kernel=kernel,
+                nuisance=(basis, rows),
+            )
+            y = clean_run(data, basis, kept=rows, scale=align.standardize_bold, cut=cut, overwrite=True)
         except ValueError as error:
             raise DataError(f"{run.bold[0]} with {store.path.name}, run {run.label}: {error}") from error
         X.append(x)
-        Y.append(y)
-        qc.append(_quality(run, data[:, kept], y, cut, confounds, series, recording.t_r, align.high_pass))
+        cleaned.append(y)
+        qc.append(_quality(run, len(data), y, cut, basis.shape[1], confounds, series))
+    usable = np.all([y.usable for y in cleaned], axis=0)
+    dropped = [label for label, keep in zip(labels, usable, strict=True) if not keep]
+    if not usable.any():
+        raise DataError(f"sub-{recording.subject}: every column of the BOLD data is constant or missing in some run.")
     varying = ~constant_columns(np.vstack(X))
     columns = [c for c, keep in zip(names, varying, strict=True) if keep]
     dropped_features = [":".join(filter(None, c)) for c, keep in zip(names, varying, strict=True) if not keep]
@@ -166,12 +178,13 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
         raise DataError(f"features {store.path}: every feature is constant.")
     design = stack_runs(
         [x[:, varying] for x in X],
-        Y,
+        [y.data if usable.all() else y.data[:, usable] for y in cleaned],
         [run.label for run in recording.runs],
         x_names=[":".join(filter(None, c)) for c in columns],
-        y_names=[label for label, keep in zip(labels, kept, strict=True) if keep],
+        y_names=[label for label, keep in zip(labels, usable, strict=True) if keep],
+        kept=[y.kept for y in cleaned],
     )
-    return Assembled(design, columns, qc, dropped_features, dropped, mask if kept.all() else _shrink(mask, kept))
+    return Assembled(design, columns, qc, dropped_features, dropped, mask if usable.all() else _shrink(mask, usable))
 
 
 def _read_bold(recording: Recording) -> tuple[list[NDArray], list[str], Any]:
@@ -213,43 +226,45 @@ def _shrink(mask: Any, kept: NDArray) -> Any:
     return narrow_mask(mask, kept)
 
 
-def _read_confounds(run: RunFiles, n_volumes: int) -> NDArray | None:
+def _read_confounds(run: RunFiles, n_volumes: int, config: AlignConfig) -> Confounds | None:
     if run.confounds is None:
         return None
-    table = read_table(run.confounds, required=MOTION)
-    words = [name for name in MOTION if table[name].dtype.kind not in "iuf"]
-    if words:
-        raise DataError(f"{run.confounds}: column {words[0]!r} holds values that are not numbers.")
-    if len(table) != n_volumes:
-        raise DataError(f"{run.confounds}: {len(table)} rows for {n_volumes} volumes.")
-    motion = table[list(MOTION)].to_numpy(dtype=float)
-    if not np.isfinite(motion).all():
-        raise DataError(f"{run.confounds}: motion parameters hold NaN or infinity.")
-    return motion
+    return read_confounds(
+        run.confounds,
+        config.confounds,
+        n_volumes=n_volumes,
+        fd_threshold=config.fd_threshold,
+        dvars_threshold=config.dvars_threshold,
+    )
 
 
 def _quality(
     run: RunFiles,
-    raw: NDArray,
-    cleaned: NDArray,
+    n_volumes: int,
+    cleaned: Cleaned,
     cut: tuple[int, int],
-    confounds: NDArray | None,
+    n_removed: int,
+    confounds: Confounds | None,
     series: list[FeatureSeries],
-    t_r: float,
-    high_pass: float,
 ) -> dict[str, Any]:
-    # lag-1 products of unit-variance columns
-    autocorrelation = np.median(np.mean(cleaned[1:] * cleaned[:-1], axis=0))
-    left = clean(raw, t_r, high_pass, confounds).var(axis=0) / raw.var(axis=0)
+    y = cleaned.data if cleaned.usable.all() else cleaned.data[:, cleaned.usable]
+    square = np.einsum("ij,ij->j", y, y)
+    lagged = np.einsum("ij,ij->j", y[1:], y[:-1]) / square
+    largest = np.maximum(y.max(axis=0), -y.min(axis=0)) * (cleaned.kept.sum() / square) ** 0.5
+    is_any = y.shape[1] > 0
     return {
         "Run": run.label,
-        "Volumes": len(raw),
+        "Volumes": n_volumes,
         "FirstKept": cut[0],
-        "Kept": len(cleaned),
-        "Confounds": 0 if confounds is None else confounds.shape[1],
-        "VarianceRemoved": round(float(1 - np.mean(left)), 4),
-        "Autocorrelation": round(float(autocorrelation), 4),
-        "MaxAbsZ": round(float(np.abs(cleaned).max()), 3),
+        "Kept": len(y),
+        "Censored": int((~cleaned.kept).sum()),
+        "Confounds": 0 if confounds is None else len(confounds.names),
+        "DegreesOfFreedomRemoved": n_removed,
+        "ConstantColumns": int(cleaned.constant.sum()),
+        "MissingColumns": int(cleaned.missing.sum()),
+        "VarianceRemoved": round(float(cleaned.removed[cleaned.usable].mean()), 4) if is_any else 0.0,
+        "Autocorrelation": round(float(np.median(lagged)), 4) if is_any else 0.0,
+        "MaxAbsZ": round(float(largest.max()), 3) if is_any else 0.0,
         "FilmSeconds": round(min(s.duration for s in series), 3),
     }
 

@@ -140,6 +140,7 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
         "runs": design.runs,
         "t_r": recording.t_r,
         "scheme": scheme,
+        "kept": design.kept,
         "n_permutations": test.n_permutations,
         "n_jobs": n_jobs,
     }

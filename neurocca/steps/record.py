@@ -98,7 +98,11 @@ def _description(
             "HRF": align.hrf,
             "Delays": list(align.delays),
             "Log": list(align.log),
+            "Drift": align.drift,
             "HighPass": align.high_pass,
+            "LowPass": align.low_pass,
+            "StandardizeBOLD": align.standardize_bold,
+            "Partial": align.partial,
             "Standardize": align.standardize,
         },
         "Inference": {
