@@ -119,6 +119,8 @@ class AlignConfig:
         doi:10.1016/j.neuroimage.2020.117065).
     slice_reference : what a volume stands for in time, as a fraction of the repetition time: 0 its start, 0.5 its
         middle.
+    atlas : NIfTI image of labels or weights, or the name of an atlas that nilearn has fetched before, such as
+        "schaefer_2018:100": volumes are averaged within its parcels. Empty means voxel by voxel.
     standardize_bold : how BOLD is scaled in every run. "zscore": to unit variance. "psc": percent of the mean before
         cleaning. "none": not at all.
     standardize : how features are scaled. "run": to unit variance in every run. "train": centred in every run,
@@ -143,6 +145,7 @@ class AlignConfig:
     dvars_threshold: float = 0.0
     partial: bool = False
     slice_reference: float = 0.5
+    atlas: str = ""
     standardize_bold: Literal["zscore", "psc", "none"] = "zscore"
     standardize: Literal["run", "train"] = "train"
     trim: tuple[int, ...] = ()

@@ -49,7 +49,7 @@ def test_from_tables_to_report(parcel_dataset, capsys):
         first = decomposition["Components"][0]
         assert first["PValueHeldOut"] == 0.01
         assert first["HeldOutCorrelation"] > 0.6
-        loadings = pd.read_csv(func / f"sub-{subject}_task-film_desc-cca_loadings.tsv", sep="\t")
+        loadings = pd.read_csv(func / f"sub-{subject}_task-film_desc-cca_components.tsv", sep="\t")
         assert set(loadings.reindex(loadings["cca_00"].abs().nlargest(1).index)["parcel"]) <= {"p0", "p1"}
         null = pd.read_csv(func / f"sub-{subject}_task-film_desc-ccaHeldOut_permutations.tsv", sep="\t")
         assert len(null) == 100
@@ -359,7 +359,7 @@ def test_damaged_files_are_named(parcel_dataset, capsys):
     good.assign(p3=good["p3"].where(good.index > 0)).to_csv(path, index=False)
     fails(capsys, run(parcel_dataset), 65, r"run-2_bold\.csv: parcel 'p3' is NaN or infinite on line 2", out)
     good.drop(columns="p3").to_csv(path, index=False)
-    fails(capsys, run(parcel_dataset), 65, r"run-2_bold\.csv: its 5 parcels are not the 6 of run 1", out)
+    fails(capsys, run(parcel_dataset), 65, r"run-2_bold\.csv: its 5 parcels are not the 6 of the first run: 'p3' is missing", out)
     good.to_csv(path, index=False)
     store = parcel_dataset / "features.h5"
     with h5py.File(store, "r+") as file:

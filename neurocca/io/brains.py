@@ -11,9 +11,11 @@ from neurocca.errors import DataError, UsageError
 from neurocca.io.maps import Kind, Run, usable_columns
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from neurocca.io.atlas import Atlas
 
-__all__ = ["Brain", "Kind", "Run", "open_brain", "usable_columns"]
+__all__ = ["Brain", "Kind", "Run", "open_brain", "read_maps", "usable_columns"]
 
 _FORMS = {
     ".dtseries.nii": "cifti",
@@ -182,3 +184,33 @@ def _volumes(bold: list[Path], masks: Sequence[Path], atlas: "Atlas | None") -> 
 
         return place_atlas(atlas, first, bold[0], mask)
     return Voxels(shared_mask(bold) if mask is None else mask)
+
+
+def read_maps(stem: Path, names: Sequence[str]) -> "pd.DataFrame":
+    """Maps over surfaces or CIFTI files, as `Brain.write` left them, without the columns that were not analysed.
+
+    Parameters
+    ----------
+    stem : Path
+        As it was given to ``write``.
+    names : sequence of str
+        Names of the maps.
+
+    Returns
+    -------
+    DataFrame
+        Column ``parcel``, the label of each column of BOLD, then one column per map.
+    """
+    from neurocca.io.parcels import parcel_maps
+
+    scalars = [path for end in ("dscalar", "pscalar") if (path := stem.with_name(f"{stem.name}.{end}.nii")).is_file()]
+    if scalars:
+        from neurocca.io.cifti import read_scalars
+
+        rows, labels = read_scalars(scalars[0])
+    else:
+        from neurocca.io.surfaces import read_surface_maps
+
+        rows, labels = read_surface_maps(stem)
+    analysed = np.isfinite(rows).all(axis=0) & (rows != 0).any(axis=0)
+    return parcel_maps(rows[:, analysed], [label for label, use in zip(labels, analysed, strict=True) if use], names)

@@ -120,6 +120,16 @@ class Grayordinates:
         return write_maps(stem.parent, {name: lambda path: path.write_bytes(content)}, names, sidecar)
 
 
+def read_scalars(path: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Maps of a ``.dscalar.nii`` or ``.pscalar.nii``, shape (k, n_columns), and the labels of all columns."""
+    image = open_image(path)
+    if not isinstance(image, Cifti2Image):
+        raise DataError(f"image {path}: not CIFTI but {type(image).__name__}.")
+    with reading(path):
+        axis = image.header.get_axis(1)
+        return image.get_fdata(dtype=np.float32), Grayordinates(axis, np.ones(len(axis), dtype=bool)).labels
+
+
 def _open(path: Path) -> tuple[Cifti2Image, SeriesAxis, BrainModelAxis | ParcelsAxis]:
     """A series with its data still on disk, and its two axes."""
     image = open_image(path)

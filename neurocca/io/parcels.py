@@ -1,5 +1,6 @@
 """Parcel tables as a brain: one TSV or CSV per run, one column per parcel."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,10 +67,9 @@ class ParcelTable:
         """
         data, columns = read_parcels(only(run))
         if columns != self.columns:
-            unlike = next((c for c in columns if c not in self.columns), None)
             raise DataError(
-                f"{only(run)}: its {len(columns)} parcels are not the {len(self.columns)} of the first run"
-                f"{': they are in another order' if unlike is None else f': {unlike!r} is not one of them'}."
+                f"{only(run)}: its {len(columns)} parcels are not the {len(self.columns)} of the first run: "
+                f"{_difference(columns, self.columns)}."
             )
         return data[:, self.kept].astype(np.float32)
 
@@ -81,6 +81,14 @@ class ParcelTable:
         """Write rows, shape (k, n_parcels), as the columns of ``stem.tsv``, one line per parcel."""
         table = parcel_maps(check_maps(rows, len(self.labels), names), self.labels, names)
         return write_maps(stem.parent, {f"{stem.name}.tsv": lambda path: write_table(path, table)}, names, sidecar)
+
+
+def _difference(columns: Sequence[str], first: Sequence[str]) -> str:
+    for names, others, what in ((columns, first, "is not one of them"), (first, columns, "is missing")):
+        if unlike := [name for name in names if name not in others]:
+            return f"{unlike[0]!r} {what}"
+    repeated = [name for name, count in Counter(columns).items() if count > 1]
+    return f"{repeated[0]!r} repeats" if repeated else "they are in another order"
 
 
 def parcel_maps(rows: NDArray, labels: Sequence[str], names: Sequence[str]) -> pd.DataFrame:

@@ -109,6 +109,20 @@ class Surfaces:
         return np.split(self.kept, [self.n_left])
 
 
+def read_surface_maps(stem: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Maps over both hemispheres, shape (k, n_vertices), as `Surfaces.write` left them, and the vertices' labels."""
+    halves = []
+    for hemisphere in _HEMISPHERES:
+        path = stem.with_name(f"{with_hemisphere(stem.name, hemisphere)}.func.gii")
+        image = open_image(path)
+        if not isinstance(image, GiftiImage):
+            raise DataError(f"image {path}: not GIFTI but {type(image).__name__}.")
+        with reading(path):
+            halves.append(np.stack([array.data for array in image.darrays]))
+    rows = np.concatenate(halves, axis=1)
+    return rows, Surfaces(halves[0].shape[1], np.ones(rows.shape[1], dtype=bool)).labels
+
+
 def with_hemisphere(name: str, hemisphere: str) -> str:
     """BIDS name with the entity ``hemi`` in its place.
 

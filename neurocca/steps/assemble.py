@@ -1,10 +1,9 @@
 """From files to one design: read the runs of a subject, align them, stack them."""
 
 import logging
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +12,17 @@ from neurocca.config import AlignConfig, Config
 from neurocca.design import Design, FeatureSeries, stack_runs
 from neurocca.errors import DataError, UsageError
 from neurocca.inference.schemes import CircularShift, Scheme
+from neurocca.io.brains import Brain, open_brain
 from neurocca.io.confounds import Confounds, read_confounds
 from neurocca.io.recording import Recording, RunFiles, run_key
 from neurocca.io.store import FeatureStore
-from neurocca.io.timeseries import read_kernel, read_parcels
+from neurocca.io.timeseries import read_kernel
 from neurocca.temporal.align import align_features, aligned_names, bold_nuisance
 from neurocca.temporal.clean import Cleaned, clean_run
 from neurocca.temporal.nuisance import constant_columns
+
+if TYPE_CHECKING:
+    from neurocca.io.atlas import Atlas
 
 log = logging.getLogger(__name__)
 
@@ -36,16 +39,16 @@ class Assembled:
     qc : list of dict, one per run
     dropped_features, dropped_responses : list of str
         Columns that are constant, or not finite, in some run.
-    mask : image or None
-        Mask of the voxels that are the columns of Y, where the data are volumes.
+    brain : Brain
+        Where the columns of Y lie.
     """
 
     design: Design
     columns: list[tuple[str, str, str]]
     qc: list[dict[str, Any]]
+    brain: Brain
     dropped_features: list[str] = field(default_factory=list)
     dropped_responses: list[str] = field(default_factory=list)
-    mask: Any = None
 
 
 def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *, strict: bool = False) -> Recording:
@@ -140,10 +143,11 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
     features = read_features(store, recording, align)
     spaces = list(align.spaces) or store.spaces
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
-    bold, labels, mask = _read_bold(recording)
+    brain = open_brain([run.bold for run in recording.runs], recording.masks, _atlas(align))
     kernel = read_kernel(Path(align.kernel)) if align.response == "kernel" else None
     X, cleaned, qc = [], [], []
-    for run, series, data in zip(recording.runs, features, bold, strict=True):
+    for run, series in zip(recording.runs, features, strict=True):
+        data = _read(brain, run)
         cut = (align.trim[0], align.trim[1]) if align.trim else run.cut
         confounds = _read_confounds(run, len(data), align)
         if align.response == "delays" and max(align.delays) >= len(data):
@@ -168,7 +172,7 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
         cleaned.append(y)
         qc.append(_quality(run, len(data), y, cut, basis.shape[1], confounds, series))
     usable = np.all([y.usable for y in cleaned], axis=0)
-    dropped = [label for label, keep in zip(labels, usable, strict=True) if not keep]
+    dropped = [*brain.dropped, *(label for label, keep in zip(brain.labels, usable, strict=True) if not keep)]
     if not usable.any():
         raise DataError(f"sub-{recording.subject}: every column of the BOLD data is constant or missing in some run.")
     varying = ~constant_columns(np.vstack(X))
@@ -181,49 +185,26 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
         [y.data if usable.all() else y.data[:, usable] for y in cleaned],
         [run.label for run in recording.runs],
         x_names=[":".join(filter(None, c)) for c in columns],
-        y_names=[label for label, keep in zip(labels, usable, strict=True) if keep],
+        y_names=[label for label, keep in zip(brain.labels, usable, strict=True) if keep],
         kept=[y.kept for y in cleaned],
     )
-    return Assembled(design, columns, qc, dropped_features, dropped, mask if usable.all() else _shrink(mask, usable))
+    narrowed = brain if usable.all() else brain.narrowed(usable)
+    return Assembled(design, columns, qc, narrowed, dropped_features, dropped)
 
 
-def _read_bold(recording: Recording) -> tuple[list[NDArray], list[str], Any]:
-    if recording.kind == "voxels":
-        return _read_voxels(recording)
-    if recording.kind != "parcels":
-        raise UsageError(f"sub-{recording.subject}: BOLD on {recording.kind} can be found, but not analysed yet.")
-    runs, labels = [], []
-    for run in recording.runs:
-        data, names = read_parcels(run.bold[0])
-        if run.n_volumes is not None and len(data) != run.n_volumes:
-            raise DataError(f"{run.bold[0]}: {len(data)} volumes, expected {run.n_volumes} (truncated?).")
-        runs.append(data)
-        labels.append(names)
-    for run, names in zip(recording.runs, labels, strict=True):
-        if names != labels[0]:
-            repeated = [name for name, count in Counter(names).items() if count > 1]
-            raise DataError(
-                f"{run.bold[0]}: its {len(names)} parcels are not the {len(labels[0])} of run {recording.runs[0].label}"
-                f"{': ' + ', '.join(repeated) + ' repeats' if repeated else ''}."
-            )
-    return runs, list(labels[0]), None
+def _read(brain: Brain, run: RunFiles) -> NDArray[np.float32]:
+    data = brain.read(run.bold)
+    if run.n_volumes is not None and len(data) != run.n_volumes:
+        raise DataError(f"{run.bold[0]}: {len(data)} volumes, expected {run.n_volumes} (truncated?).")
+    return data
 
 
-def _read_voxels(recording: Recording) -> tuple[list[NDArray], list[str], Any]:
-    from neurocca.io.volumes import intersect_masks, read_volumes, shared_mask
-
-    bold = [run.bold[0] for run in recording.runs]
-    mask = intersect_masks(recording.masks) if recording.masks else shared_mask(bold)
-    runs = [read_volumes(path, mask) for path in bold]
-    return runs, [f"voxel_{j}" for j in range(runs[0].shape[1])], mask
-
-
-def _shrink(mask: Any, kept: NDArray) -> Any:
-    if mask is None:
+def _atlas(config: AlignConfig) -> "Atlas | None":
+    if not config.atlas:
         return None
-    from neurocca.io.volumes import narrow_mask
+    from neurocca.io.atlas import read_atlas
 
-    return narrow_mask(mask, kept)
+    return read_atlas(config.atlas)
 
 
 def _read_confounds(run: RunFiles, n_volumes: int, config: AlignConfig) -> Confounds | None:

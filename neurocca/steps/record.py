@@ -50,7 +50,7 @@ def collect(
     design, names = assembled.design, component_names(len(held.mean))
     stimulus, bold = cca.transform(design.X, design.Y)
     columns = pd.DataFrame(assembled.columns, columns=["space", "feature", "delay"])
-    voxels = recording.kind == "voxels"
+    voxels = assembled.brain.kind == "voxels"
     if recording.missing:
         notes = [f"Runs without BOLD or without features were left out: {', '.join(recording.missing)}.", *notes]
     decomposition = {
@@ -69,7 +69,7 @@ def collect(
         response_loadings=cca.y_loadings_.T,
         cross_loadings=loadings(design.Y, stimulus).T,
         responses=list(design.y_names),
-        mask=assembled.mask,
+        brain=assembled.brain,
         recovery=recovery(recording, assembled, bold, cca.y_loadings_.T) if voxels and recording.simulated else None,
     )
 
@@ -85,7 +85,14 @@ def _description(
         "Simulated": recording.simulated,
         "Subject": recording.subject,
         "Task": recording.task,
-        "Dataset": {"Name": recording.dataset, "Kind": recording.kind, "Source": recording.source},
+        "Dataset": {
+            "Name": recording.dataset,
+            "Kind": assembled.brain.kind,
+            "Source": recording.source,
+            "Space": recording.space,
+            "Resolution": recording.res,
+            "Atlas": config.align.atlas,
+        },
         "RepetitionTime": recording.t_r,
         "NumberOfVolumes": len(design.X),
         "NumberOfFeatures": design.X.shape[1],

@@ -31,14 +31,12 @@ def recovery(recording: Recording, assembled: Assembled, variates: NDArray, maps
     DataFrame or None
         As `match_planted`; None where the dataset has no such truth.
     """
-    from neurocca.io.volumes import read_volumes
-
     truth = _truth_files(recording)
     if truth is None:
         return None
     planted = read_table(truth[1])
     courses = planted.to_numpy(dtype=float)[_kept_rows(assembled.qc)]
-    return match_planted(list(planted.columns), courses, read_volumes(truth[0], assembled.mask), variates, maps)
+    return match_planted(list(planted.columns), courses, assembled.brain.read((truth[0],)), variates, maps)
 
 
 def match_planted(
