@@ -132,6 +132,14 @@ def test_the_command_line_wins_over_the_file(parcel_dataset):
     assert main(["participant"]) == 64
 
 
+def test_cleaning_is_chosen_on_the_command_line(parcel_dataset):
+    options = ("--confounds", "none", "--high_pass", "60", "--fd-threshold", "0.5", "--dvars_threshold", "2")
+    assert main(run(parcel_dataset, *options, "--n-permutations", "19")) == 0
+    config = (parcel_dataset / "out" / "logs" / "sub-01_task-film_config.toml").read_text()
+    for line in ("confounds = []", "high_pass = 60.0", "fd_threshold = 0.5", "dvars_threshold = 2.0", 'atlas = ""'):
+        assert line in config
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -152,6 +160,13 @@ def test_the_command_line_wins_over_the_file(parcel_dataset):
         (["dataset", "out", "participant", "--bids_filter_file", "absent"], 66, "absent: cannot be read: No such file"),
         (["dataset", "out", "participant", "--t-r", "soon"], 64, "--t-r.*invalid float value: 'soon'"),
         (["dataset", "out", "participant", "--t_r", "-1"], 64, r"align\.t_r=-1\.0 must be in seconds"),
+        (["dataset", "out", "participant", "--high-pass", "-5"], 64, r"align\.high_pass=-5\.0 must be a period"),
+        (["dataset", "out", "participant", "--fd-threshold", "x"], 64, "--fd-threshold.*invalid float value: 'x'"),
+        (
+            ["dataset", "out", "participant", "--atlas", "no.nii.gz", "--features", "features.h5"],
+            66,
+            "no.nii.gz: no such",
+        ),
         (["dataset", "out", "participant", "--n-components", "many"], 64, "invalid int value"),
         (["dataset", "out", "participant", "--n-jobs", "0"], 64, "--n-jobs 0"),
         (["dataset", "out"], 64, "analysis_level"),
@@ -359,7 +374,13 @@ def test_damaged_files_are_named(parcel_dataset, capsys):
     good.assign(p3=good["p3"].where(good.index > 0)).to_csv(path, index=False)
     fails(capsys, run(parcel_dataset), 65, r"run-2_bold\.csv: parcel 'p3' is NaN or infinite on line 2", out)
     good.drop(columns="p3").to_csv(path, index=False)
-    fails(capsys, run(parcel_dataset), 65, r"run-2_bold\.csv: its 5 parcels are not the 6 of the first run: 'p3' is missing", out)
+    fails(
+        capsys,
+        run(parcel_dataset),
+        65,
+        r"run-2_bold\.csv: its 5 parcels are not the 6 of the first run: 'p3' is missing",
+        out,
+    )
     good.to_csv(path, index=False)
     store = parcel_dataset / "features.h5"
     with h5py.File(store, "r+") as file:

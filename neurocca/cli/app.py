@@ -100,6 +100,19 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add(analysis, "--n-components", type=int, metavar="K", help="canonical components (default: 5)")
     add(analysis, "--n-permutations", type=int, metavar="B", help="permutations (default: 1000)")
     add(analysis, "--random-seed", type=int, metavar="SEED", help="seed of the permutations (default: 0)")
+    cleaning = parser.add_argument_group("BOLD")
+    add(cleaning, "--atlas", metavar="FILE|NAME", help="average volumes in its parcels; names as schaefer_2018:100")
+    add(
+        cleaning,
+        "--confounds",
+        nargs="+",
+        metavar="NAME",
+        help="strategies (motion6, motion24, acompcor, simple, scrubbing, compcor, ica_aroma) and columns of the "
+        "confounds' table, or none (default: motion6)",
+    )
+    add(cleaning, "--fd-threshold", type=float, metavar="MM", help="censor volumes of more framewise displacement")
+    add(cleaning, "--dvars-threshold", type=float, metavar="X", help="censor volumes of more standardised DVARS")
+    add(cleaning, "--high-pass", type=float, metavar="SECONDS", help="longest period left in (default: 128; 0: all)")
     running = parser.add_argument_group("running")
     add(running, "--n-jobs", type=int, default=1, metavar="N", help="parallel jobs; results do not depend on it")
     add(running, "-w", "--work-dir", type=Path, default=Path("work"), metavar="DIR", help="intermediate files")
@@ -199,6 +212,11 @@ def _config(args: argparse.Namespace) -> Config:
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "align.t_r": args.t_r,
+        "align.atlas": args.atlas,
+        "align.confounds": [] if args.confounds == ["none"] else args.confounds,
+        "align.fd_threshold": args.fd_threshold,
+        "align.dvars_threshold": args.dvars_threshold,
+        "align.high_pass": args.high_pass,
         "fit.n_components": args.n_components,
         "inference.n_permutations": args.n_permutations,
         "inference.seed": args.random_seed,
