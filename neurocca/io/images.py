@@ -193,6 +193,14 @@ def _compress(content: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def image_like(data: NDArray, image: Nifti1Image) -> Nifti1Image:
+    """Image of other values on a grid, in the space that the header there says (scanner, aligned, MNI)."""
+    made = Nifti1Image(data, image.affine)
+    if code := int(image.header["sform_code"]) or int(image.header["qform_code"]):
+        made.set_sform(image.affine, code)
+    return made
+
+
 def same_grid(image: Nifti1Image, other: Nifti1Image) -> bool:
     """Whether two images have the same voxels in the same places, to a micrometre."""
     return image.shape[:3] == other.shape[:3] and bool(np.allclose(image.affine, other.affine, atol=1e-3))

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from neurocca.errors import DataError
 from neurocca.io.atlas import Atlas
-from neurocca.io.images import describe_grids, same_grid, save_image, slabs, to_grid
+from neurocca.io.images import describe_grids, image_like, same_grid, save_image, slabs, to_grid
 from neurocca.io.maps import Run, check_maps, only, usable_columns, within, write_maps
 from neurocca.io.parcels import parcel_maps
 from neurocca.io.timeseries import write_table
@@ -151,7 +151,7 @@ def place_atlas(atlas: Atlas, target: Nifti1Image, path: Path, mask: Nifti1Image
     names = tuple(name for name, is_there in zip(atlas.labels, found, strict=True) if is_there)
     if dropped:
         log.warning("atlas %s: %d parcels have no voxel in %s: %s.", atlas.path, len(dropped), path, ", ".join(dropped))
-    voxels = Nifti1Image(here.reshape(target.shape[:3]).astype(np.uint8), target.affine)
+    voxels = image_like(here.reshape(target.shape[:3]).astype(np.uint8), target)
     weights = sparse.csr_array(weights[:, np.flatnonzero(found)])
     return AtlasParcels(voxels, weights, names, np.ones(len(names), dtype=bool), dropped)
 

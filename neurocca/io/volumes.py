@@ -13,7 +13,7 @@ from nibabel.nifti1 import Nifti1Image
 from numpy.typing import ArrayLike, NDArray
 
 from neurocca.errors import DataError
-from neurocca.io.images import check_grid, load_image, reading, save_image, slabs, to_grid
+from neurocca.io.images import check_grid, image_like, load_image, reading, save_image, slabs, to_grid
 from neurocca.io.maps import Run, check_maps, only, write_maps
 
 __all__ = [
@@ -78,10 +78,10 @@ def read_mask(path: Path | str, grid_of: Path | str | None = None) -> Nifti1Imag
     image = load_image(path, ndim=3)
     with reading(path):
         inside = np.nan_to_num(image.get_fdata(dtype=np.float32)) != 0
-    mask = Nifti1Image(inside.astype(np.uint8), image.affine)
+    mask = image_like(inside.astype(np.uint8), image)
     if grid_of is not None:
         target = load_image(grid_of)
-        mask = Nifti1Image((to_grid(mask, target) > 0).astype(np.uint8), target.affine)
+        mask = image_like((to_grid(mask, target) > 0).astype(np.uint8), target)
     if not np.any(mask.dataobj):
         raise DataError(f"mask {path}: no voxel is inside{'' if grid_of is None else f' on the grid of {grid_of}'}.")
     return mask
@@ -103,7 +103,7 @@ def intersect_masks(paths: Sequence[Path | str]) -> Nifti1Image:
         inside &= np.asarray(other.dataobj) != 0
     if not inside.any():
         raise DataError(f"masks {', '.join(map(str, paths))}: no voxel is inside all of them.")
-    return Nifti1Image(inside.astype(np.uint8), mask.affine)
+    return image_like(inside.astype(np.uint8), mask)
 
 
 def shared_mask(paths: Sequence[Path | str]) -> Nifti1Image:
@@ -144,7 +144,7 @@ def shared_mask(paths: Sequence[Path | str]) -> Nifti1Image:
     inside = varying
     if varying.sum() * np.prod(nib.affines.voxel_sizes(first.affine)) > _BRAIN_VOLUME:
         inside = varying & _brain(np.where(varying, mean, 0), first.affine)
-    return Nifti1Image((inside if inside.any() else varying).astype(np.uint8), first.affine)
+    return image_like((inside if inside.any() else varying).astype(np.uint8), first)
 
 
 def _varying(image: Nifti1Image, path: Path | str) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -215,13 +215,14 @@ def unmask(rows: ArrayLike, mask: Nifti1Image) -> Nifti1Image:
     """
     from nilearn import masking
 
-    return masking.unmask(np.atleast_2d(np.asarray(rows, dtype=np.float32)), mask)
+    found = masking.unmask(np.atleast_2d(np.asarray(rows, dtype=np.float32)), mask)
+    return image_like(np.asarray(found.dataobj), mask)
 
 
 def narrow_mask(mask: Nifti1Image, kept: NDArray[np.bool_]) -> Nifti1Image:
     """Mask of the voxels of another mask for which ``kept``, shape (n_voxels,), is true."""
     inside = np.asarray(unmask(kept, mask).dataobj)[..., 0] > 0
-    return Nifti1Image(inside.astype(np.uint8), mask.affine)
+    return image_like(inside.astype(np.uint8), mask)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The methods paragraphs: written from what was done, in the past tense, fit to paste into a paper."""
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from neurocca.report.references import (
@@ -16,7 +17,7 @@ from neurocca.report.references import (
     WINKLER,
     cite,
 )
-from neurocca.report.wording import ALPHA, counted, is_known, listing, number
+from neurocca.report.wording import ALPHA, counted, is_known, listing, noun, number
 
 _HRF = {"spm": ("SPM", FRISTON), "glover": ("Glover", GLOVER)}
 
@@ -36,25 +37,29 @@ def methods(decomposition: Mapping[str, Any], features: Collection[str]) -> list
 
 
 def _data(d: Mapping[str, Any]) -> str:
-    dataset, noun, runs = d["Dataset"], _noun(d), d["Runs"]
+    dataset, runs = d["Dataset"], d["Runs"]
     source = dataset["Name"]
     if "studyforrest" in str(source).lower() and not d["Simulated"]:
         source = f"{source}, {HANKE.short}"
     trimmed = sum(run["Volumes"] - run["Kept"] for run in runs)
     left_out = f"; {counted(trimmed, 'volume')} at the borders of runs were left out" if trimmed else ""
     dropped = len(d["DroppedResponses"])
-    without = f" {counted(dropped, f'constant or missing {noun}')} {_was(dropped)} left out." if dropped else ""
+    without = f" {dropped:,} constant or missing {noun(d, dropped)} {_was(dropped)} left out." if dropped else ""
     return (
         f"{'Simulated (not measured) ' if d['Simulated'] else ''}BOLD time series of "
-        f"{counted(d['NumberOfResponses'], noun)} of subject {d['Subject']} (task {d['Task']}; {source}) were analysed "
+        f"{_columns(d)} of subject {d['Subject']} (task {d['Task']}; {source}) were analysed "
         f"with neurocca {d['Software'].get('neurocca', '')}. The data comprised {counted(len(runs), 'run')} with a "
         f"repetition time of {d['RepetitionTime']:g} s; {counted(d['NumberOfVolumes'], 'volume')} entered the "
         f"analysis{left_out}.{without}"
     )
 
 
-def _noun(d: Mapping[str, Any]) -> str:
-    return str(d["Dataset"]["Kind"]).removesuffix("s")
+def _columns(d: Mapping[str, Any]) -> str:
+    """How many columns of BOLD of which kind, and what they lie in."""
+    dataset, n = d["Dataset"], d["NumberOfResponses"]
+    space = f" in space {dataset['Space']}" if dataset.get("Space") else ""
+    atlas = f" (means of volumes in the atlas {Path(dataset['Atlas']).name})" if dataset.get("Atlas") else ""
+    return f"{counted(n, noun(d), noun(d, 2))}{atlas}{space}"
 
 
 def _was(n: int) -> str:
@@ -168,7 +173,7 @@ def _response(d: Mapping[str, Any]) -> str:
 
 
 def _model(d: Mapping[str, Any]) -> str:
-    s, k, noun = d["Shrinkage"], len(d["Components"]), _noun(d)
+    s, k = d["Shrinkage"], len(d["Components"])
     chosen = f"λ = {s['Features']:g} for the features and λ = {s['BOLD']:g} for BOLD"
     tried = [listing([f"{v:g}" for v in s[key]]) for key in ("GridFeatures", "GridBOLD")]
     if len(s["GridFeatures"]) * len(s["GridBOLD"]) > 1:
@@ -185,7 +190,7 @@ def _model(d: Mapping[str, Any]) -> str:
         f"Film features and BOLD were related by canonical correlation analysis {cite(HOTELLING)} with "
         f"{counted(k, 'component')} and both covariance matrices shrunk towards a multiple of the identity, "
         f"(1 − λ)S + λ(tr S/p)I {cite(VINOD)}. {choice} Loadings are correlations of each feature with the film-side "
-        f"variate and of each {noun} with the brain-side variate."
+        f"variate and of each {noun(d)} with the brain-side variate."
     )
 
 
