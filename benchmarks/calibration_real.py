@@ -29,7 +29,9 @@ from neurocca.io.layout import find_recordings
 from neurocca.io.stimuli import read_source
 from neurocca.io.timeseries import read_parcels
 from neurocca.temporal.align import align_bold, align_features
-from neurocca.temporal.clean import clean, cosine_drift, standardize
+from neurocca.temporal.clean import clean, standardize
+from neurocca.temporal.nuisance import cosine_drift
+from neurocca.temporal.periodic import periodic_filter
 
 Row = dict[str, float | str]
 Film = list[list[FeatureSeries]]
@@ -71,7 +73,7 @@ def studyforrest(folder: Path) -> tuple[Film, dict[str, list[NDArray]]]:
     """Per-frame measures of all runs, and every subject's runs over the parcels that all subjects have."""
     spaces, _ = read_source(folder / "confoundsannotation", FeaturesConfig())
     film = [[spaces["lowlevel"][run], spaces["audio"][run]] for run in sf.RUNS]
-    tables = {r.subject: [read_parcels(f.bold) for f in r.runs] for r in find_recordings(folder / "aggregate")}
+    tables = {r.subject: [read_parcels(f.bold[0]) for f in r.runs] for r in find_recordings(folder / "aggregate")}
     common = set.intersection(*(set(names) for runs in tables.values() for _, names in runs))
     return film, {
         subject: [data[:, [j for j, name in enumerate(names) if name in common]] for data, names in runs]
@@ -81,16 +83,15 @@ def studyforrest(folder: Path) -> tuple[Film, dict[str, list[NDArray]]]:
 
 def views(film: list[FeatureSeries], bold: NDArray, n: int) -> dict[str, tuple[NDArray, NDArray]]:
     """Both views of one run of n volumes, by how they were high-pass filtered."""
-    filtered, raw = (align_features(film, n, sf.T_R, config) for config in (ALIGN, UNFILTERED))
+    raw = align_features(film, n, sf.T_R, UNFILTERED)
+    filtered = standardize(clean(raw, sf.T_R, ALIGN.high_pass))
     Y, Y_raw = (align_bold(bold[:n], sf.T_R, config) for config in (ALIGN, UNFILTERED))
     return {"both": (filtered, Y), "bold": (raw, Y), "periodic": (periodic(raw, sf.T_R), Y), "none": (raw, Y_raw)}
 
 
 def periodic(view: NDArray, t_r: float) -> NDArray:
     """High-pass filter that takes the end of a run for the beginning of the next one."""
-    spectrum = np.fft.rfft(view, axis=0)
-    spectrum[np.fft.rfftfreq(len(view), t_r) < 1 / ALIGN.high_pass] = 0
-    return standardize(np.fft.irfft(spectrum, len(view), axis=0))
+    return standardize(periodic_filter(view, t_r, ALIGN.high_pass))
 
 
 def pvalues(

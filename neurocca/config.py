@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -93,11 +94,35 @@ class AlignConfig:
     Parameters
     ----------
     spaces : feature spaces of the store that are used; empty means all.
-    response : "hrf" convolves with a canonical response, "delays" gives every feature once per delay.
+    response : "hrf" convolves with a canonical response, "kernel" with a given one, "delays" gives every feature once
+        per delay, and "none" takes features as they are.
     hrf : one of nilearn's models.
     delays : delays in volumes, for response "delays".
+    kernel : file with one column and a header line, for response "kernel": the response every ``kernel_step`` seconds
+        from 0 on.
+    kernel_step : seconds between two lines of ``kernel``.
     log : features of which log(x + 1e-4) is taken after averaging (energy adds up, loudness does not).
-    high_pass : cutoff period in seconds of the cosine filter on features and BOLD; 0 leaves drift in.
+    drift : what leaves BOLD as drift: "cosine" the cosines that are slower than ``high_pass``; "polynomial:K"
+        polynomials up to order K, and then features are not high-pass filtered.
+    high_pass : longest period in seconds that is left in, by cosines in BOLD and by a periodic filter in features; 0
+        leaves drift in.
+    low_pass : shortest period in seconds that is left in BOLD and features; 0 leaves all.
+    confounds : what else leaves BOLD: "motion6", "motion24", "acompcor", "simple", "scrubbing", "compcor" or
+        "ica_aroma", see `neurocca.io.confounds`; other names are columns of the table of confounds.
+    fd_threshold : framewise displacement in mm above which volumes are censored; 0 censors none, but for "scrubbing",
+        which then takes 0.5.
+    dvars_threshold : standardised DVARS above which volumes are censored; 0 censors none, but for "scrubbing", which
+        then takes 1.5.
+    partial : take what leaves BOLD out of the features too, instead of the periodic filter: partial CCA (Rao 1969,
+        doi:10.1007/BF03028532). Both sides then share a gap, for which shifts and random phases reject too often:
+        only the in-sample test with scheme "prewhiten" allows for it (Winkler et al. 2020,
+        doi:10.1016/j.neuroimage.2020.117065).
+    slice_reference : what a volume stands for in time, as a fraction of the repetition time: 0 its start, 0.5 its
+        middle.
+    atlas : NIfTI image of labels or weights, or the name of an atlas that nilearn has fetched before, such as
+        "schaefer_2018:100": volumes are averaged within its parcels. Empty means voxel by voxel.
+    standardize_bold : how BOLD is scaled in every run. "zscore": to unit variance. "psc": percent of the mean before
+        cleaning. "none": not at all.
     standardize : how features are scaled. "run": to unit variance in every run. "train": centred in every run,
         scaled over the training runs; safer for sparse features, which are nearly constant in some run.
     trim : volumes cut off the start and end of every run; empty means the dataset's own rule.
@@ -106,11 +131,22 @@ class AlignConfig:
     """
 
     spaces: tuple[str, ...] = ()
-    response: Literal["hrf", "delays"] = "hrf"
+    response: Literal["hrf", "delays", "kernel", "none"] = "hrf"
     hrf: str = "spm"
     delays: tuple[int, ...] = (1, 2, 3, 4)
+    kernel: str = ""
+    kernel_step: float = 0.1
     log: tuple[str, ...] = ("loudness",)
+    drift: str = "cosine"
     high_pass: float = 128.0
+    low_pass: float = 0.0
+    confounds: tuple[str, ...] = ("motion6",)
+    fd_threshold: float = 0.0
+    dvars_threshold: float = 0.0
+    partial: bool = False
+    slice_reference: float = 0.5
+    atlas: str = ""
+    standardize_bold: Literal["zscore", "psc", "none"] = "zscore"
     standardize: Literal["run", "train"] = "train"
     trim: tuple[int, ...] = ()
     t_r: float = 0.0
@@ -120,14 +156,32 @@ class AlignConfig:
         _check(self.hrf in HRF_MODELS, f"align.hrf={self.hrf!r} is none of {', '.join(HRF_MODELS)}.")
         _check(bool(self.delays) and min(self.delays) >= 0, f"align.delays={self.delays} must be volumes >= 0.")
         _check(len(set(self.delays)) == len(self.delays), f"align.delays={self.delays} repeat.")
-        _check(self.high_pass >= 0, f"align.high_pass={self.high_pass} must be a period in seconds, or 0.")
+        for name in ("high_pass", "low_pass", "fd_threshold", "dvars_threshold"):
+            value, unit = getattr(self, name), "a period in seconds" if name.endswith("pass") else "a positive number"
+            _check(value >= 0, f"align.{name}={value} must be {unit}, or 0.")
+        _check(
+            self.low_pass == 0 or self.high_pass == 0 or self.low_pass < self.high_pass,
+            f"align.low_pass={self.low_pass} s and align.high_pass={self.high_pass} s leave no period in.",
+        )
+        _check(
+            re.fullmatch(r"cosine|polynomial:\d", self.drift) is not None,
+            f"align.drift={self.drift!r} must be 'cosine' or 'polynomial:K' with an order K from 0 to 9.",
+        )
+        _check(self.response != "kernel" or bool(self.kernel), "align.response='kernel' needs a file in align.kernel.")
+        _check(self.kernel_step > 0, f"align.kernel_step={self.kernel_step} must be seconds, above 0.")
+        _check(
+            0 <= self.slice_reference <= 1,
+            f"align.slice_reference={self.slice_reference} must be a fraction of the repetition time, from 0 to 1.",
+        )
         _check(
             len(self.trim) in (0, 2) and all(t >= 0 for t in self.trim),
             f"align.trim={list(self.trim)} must be empty or [volumes at the start, volumes at the end].",
         )
         _check(self.max_excess >= 0, f"align.max_excess={self.max_excess} must be seconds, at least 0.")
         _check(0 <= self.t_r < 1000, f"align.t_r={self.t_r} must be in seconds, or 0.")
-        _check(len(set(self.spaces)) == len(self.spaces), f"align.spaces={list(self.spaces)} repeat.")
+        for name in ("spaces", "confounds"):
+            values = getattr(self, name)
+            _check(len(set(values)) == len(values), f"align.{name}={list(values)} repeat.")
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ class Design:
         Run label of each volume; volumes of a run are contiguous and in order of time.
     x_names, y_names : tuple of str
         Column names; generated when not given.
+    kept : array of bool, shape (n,), optional
+        Volumes whose BOLD counts; None where all do. In the others, censored ones, Y is 0 and X is as it is.
     """
 
     X: NDArray[np.floating]
@@ -70,6 +72,7 @@ class Design:
     runs: NDArray
     x_names: tuple[str, ...] = ()
     y_names: tuple[str, ...] = ()
+    kept: NDArray[np.bool_] | None = None
 
     @property
     def run_labels(self) -> list:
@@ -88,6 +91,7 @@ def stack_runs(
     *,
     x_names: Sequence[str] = (),
     y_names: Sequence[str] = (),
+    kept: Sequence[NDArray[np.bool_]] | None = None,
 ) -> Design:
     """Stack runs into one design after checking that they belong together.
 
@@ -101,6 +105,8 @@ def stack_runs(
         One label per run; 1, 2, … by default.
     x_names, y_names : sequence of str, optional
         Column names.
+    kept : sequence of arrays of bool, each of shape (n_r,), optional
+        Volumes of each run whose BOLD is not censored; all by default.
 
     Returns
     -------
@@ -128,14 +134,8 @@ def stack_runs(
         raise ValueError(f"run labels {labels} must be {len(X)} different ones.")
     Xs = [_run_array(x, "features", label) for x, label in zip(X, labels, strict=True)]
     Ys = [_run_array(y, "BOLD", label) for y, label in zip(Y, labels, strict=True)]
-    for x, y, label in zip(Xs, Ys, labels, strict=True):
-        if len(x) != len(y):
-            raise ValueError(f"run {label}: features have {len(x)} rows and BOLD has {len(y)} volumes.")
-        for name, a, first in (("features", x, Xs[0]), ("BOLD", y, Ys[0])):
-            if a.shape[1] != first.shape[1]:
-                raise ValueError(
-                    f"run {label}: {name} have {a.shape[1]} columns, but run {labels[0]} has {first.shape[1]}."
-                )
+    _check_fit(Xs, Ys, labels)
+    censored = _censored(kept, Ys, labels)
     p, q = Xs[0].shape[1], Ys[0].shape[1]
     return Design(
         X=np.concatenate(Xs),
@@ -143,6 +143,7 @@ def stack_runs(
         runs=np.repeat(np.asarray(labels), [len(x) for x in Xs]),
         x_names=_names(x_names, p, "x"),
         y_names=_names(y_names, q, "y"),
+        kept=censored,
     )
 
 
@@ -178,6 +179,28 @@ def run_bounds(runs: ArrayLike, n: int) -> list[tuple[int, int]]:
     if len(set(labels[starts].tolist())) != len(starts):
         raise ValueError("the rows of a run must be contiguous: a run label comes back after another one.")
     return list(zip(starts.tolist(), np.r_[starts[1:], n].tolist(), strict=True))
+
+
+def _check_fit(Xs: list[NDArray], Ys: list[NDArray], labels: list) -> None:
+    for x, y, label in zip(Xs, Ys, labels, strict=True):
+        if len(x) != len(y):
+            raise ValueError(f"run {label}: features have {len(x)} rows and BOLD has {len(y)} volumes.")
+        for name, a, first in (("features", x, Xs[0]), ("BOLD", y, Ys[0])):
+            if a.shape[1] != first.shape[1]:
+                raise ValueError(
+                    f"run {label}: {name} have {a.shape[1]} columns, but run {labels[0]} has {first.shape[1]}."
+                )
+
+
+def _censored(kept: Sequence[NDArray[np.bool_]] | None, Ys: list[NDArray], labels: list) -> NDArray[np.bool_] | None:
+    """Which volumes of all runs are kept, or None where all are."""
+    if kept is None:
+        return None
+    for rows, y, label in zip(kept, Ys, labels, strict=True):
+        if rows.shape != (len(y),) or rows.dtype != bool:
+            raise ValueError(f"run {label}: kept must be {len(y)} truth values, not {rows.dtype} of {rows.shape}.")
+    stacked = np.concatenate(kept)
+    return None if stacked.all() else stacked
 
 
 def _run_array(a: ArrayLike, name: str, label: Hashable) -> NDArray[np.floating]:

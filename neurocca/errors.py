@@ -43,6 +43,12 @@ class NoInputError(NeuroccaError, FileNotFoundError):
         return str(self.args[0]) if self.args else ""
 
 
+class ContentNotHereError(NoInputError):
+    """A file of a DataLad dataset whose content has not been fetched (75: the same command works after fetching)."""
+
+    exit_code = 75
+
+
 class OutputError(NeuroccaError, OSError):
     """An output that cannot be written (73)."""
 

@@ -49,3 +49,12 @@ def test_feature_series_checks_its_shape_and_times():
     with pytest.raises(ValueError, match="ascend"):
         FeatureSeries(np.ones((2, 1)), np.array([1.0, 1.0]), ("a",))
     assert FeatureSeries(np.ones((3, 1)), np.array([0.0, 0.5, 1.0]), ("a",)).duration == 1.5
+
+
+def test_censored_volumes_are_part_of_the_design():
+    X, Y = [np.ones((4, 2)), np.ones((3, 2))], [np.ones((4, 5)), np.ones((3, 5))]
+    kept = [np.array([True, False, True, True]), np.ones(3, dtype=bool)]
+    assert stack_runs(X, Y, kept=kept).kept.tolist() == [True, False, True, True, True, True, True]
+    assert stack_runs(X, Y, kept=[np.ones(4, dtype=bool), np.ones(3, dtype=bool)]).kept is None
+    with pytest.raises(ValueError, match="run 2: kept must be 3 truth values"):
+        stack_runs(X, Y, kept=[kept[0], kept[0]])

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import neurocca
+from neurocca.cli.data import add_data_options, as_query
 from neurocca.cli.features import features
 from neurocca.cli.parser import Parser, add, check_jobs, printable, start_logging
 from neurocca.config import Config
 from neurocca.errors import NeuroccaError, NoInputError, UnknownLevelError, UsageError
+from neurocca.io.query import Query
 
 LEVELS = ("participant",)
 
@@ -23,7 +25,7 @@ Helper verbs (each has its own --help):
   neurocca demo [DIR]                             simulated example: film to report
 
 Exit codes: 0 ok; 1 unexpected failure; 17 unknown analysis level; 18 filters select nothing; 64 usage; 65 data error;
-66 no input; 73 output cannot be written; 130 interrupted.
+66 no input; 73 output cannot be written; 75 content is not here yet (datalad get); 130 interrupted.
 """
 
 
@@ -60,7 +62,14 @@ def _bids_app(arguments: list[str]) -> None:
     start_logging(args.verbose)
     if args.analysis_level not in LEVELS:
         raise UnknownLevelError(f"analysis level {args.analysis_level!r} is none of {', '.join(LEVELS)}.")
-    _run_participants(args, _config(args), ["neurocca", *arguments])
+    config, query = _config(args), as_query(args)
+    if args.dry_run:
+        _check_folders(args)
+        from neurocca.steps.descriptor import describe_inputs
+
+        print(describe_inputs(args.bids_dir, args.output_dir, config, query, args.features))
+    else:
+        _run_participants(args, config, query, ["neurocca", *arguments])
 
 
 def _bids_parser() -> Parser:
@@ -74,19 +83,11 @@ def _bids_parser() -> Parser:
     parser.add_argument("output_dir", type=Path, help="where derivatives and reports go")
     parser.add_argument("analysis_level", help=f"one of: {', '.join(LEVELS)}")
     parser.add_argument("--version", action="version", version=f"neurocca {neurocca.__version__}")
-    data = parser.add_argument_group("which data")
-    add(
-        data,
-        "--participant-label",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="LABEL",
-        help="participants (default: all)",
-    )
-    add(data, "-t", "--task-id", metavar="TASK", help="task, where the dataset has more than one")
-    add(data, "--features", type=Path, metavar="FILE", help="feature store (default: made from the events' films)")
+    add_data_options(parser)
     _add_options(parser)
+    checks = parser.add_argument_group("checks")
+    add(checks, "--dry-run", action="store_true", help="say what would be read, and write nothing")
+    add(checks, "--stop-on-first-crash", action="store_true", help="a participant's missing run is an error")
     return parser
 
 
@@ -96,6 +97,19 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add(analysis, "--n-components", type=int, metavar="K", help="canonical components (default: 5)")
     add(analysis, "--n-permutations", type=int, metavar="B", help="permutations (default: 1000)")
     add(analysis, "--random-seed", type=int, metavar="SEED", help="seed of the permutations (default: 0)")
+    cleaning = parser.add_argument_group("BOLD")
+    add(cleaning, "--atlas", metavar="FILE|NAME", help="average volumes in its parcels; names as schaefer_2018:100")
+    add(
+        cleaning,
+        "--confounds",
+        nargs="+",
+        metavar="NAME",
+        help="strategies (motion6, motion24, acompcor, simple, scrubbing, compcor, ica_aroma) and columns of the "
+        "confounds' table, or none (default: motion6)",
+    )
+    add(cleaning, "--fd-threshold", type=float, metavar="MM", help="censor volumes of more framewise displacement")
+    add(cleaning, "--dvars-threshold", type=float, metavar="X", help="censor volumes of more standardised DVARS")
+    add(cleaning, "--high-pass", type=float, metavar="SECONDS", help="longest period left in (default: 128; 0: all)")
     running = parser.add_argument_group("running")
     add(running, "--n-jobs", type=int, default=1, metavar="N", help="parallel jobs; results do not depend on it")
     add(running, "-w", "--work-dir", type=Path, default=Path("work"), metavar="DIR", help="intermediate files")
@@ -124,7 +138,7 @@ def _demo(arguments: list[str]) -> None:
     start_logging(args.verbose)
     args.bids_dir, args.output_dir = args.directory / "dataset", args.directory / "derivatives"
     args.work_dir = args.directory / "work"
-    args.participant_label, args.task_id, args.features = [], None, None
+    args.features = args.t_r = None
     if (args.bids_dir / "dataset_description.json").is_file():
         print(f"Using the film and simulated BOLD in {args.bids_dir}")
     else:
@@ -138,7 +152,7 @@ def _demo(arguments: list[str]) -> None:
     command = ["neurocca", str(args.bids_dir), str(args.output_dir), "participant", "-w", str(args.work_dir)]
     command += ["--config-file", str(toml)]
     print(f"Running: {' '.join(command)}")
-    _run_participants(args, config, command)
+    _run_participants(args, config, Query(), command)
 
 
 def _make_demo_dataset(folder: Path, generated: bool) -> None:
@@ -158,7 +172,7 @@ def _make_demo_dataset(folder: Path, generated: bool) -> None:
         make_dataset(folder, film=film, seed=SEED, progress=done)
 
 
-def _run_participants(args: argparse.Namespace, config: Config, command: Sequence[str]) -> None:
+def _run_participants(args: argparse.Namespace, config: Config, query: Query, command: Sequence[str]) -> None:
     _check_folders(args)
     from neurocca.steps.participant import run_participants
 
@@ -166,8 +180,7 @@ def _run_participants(args: argparse.Namespace, config: Config, command: Sequenc
         args.bids_dir,
         args.output_dir,
         config,
-        labels=args.participant_label,
-        task=args.task_id,
+        query=query,
         features=args.features,
         work_dir=args.work_dir,
         n_jobs=args.n_jobs,
@@ -194,6 +207,12 @@ def _config(args: argparse.Namespace) -> Config:
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     return {
+        "align.t_r": args.t_r,
+        "align.atlas": args.atlas,
+        "align.confounds": [] if args.confounds == ["none"] else args.confounds,
+        "align.fd_threshold": args.fd_threshold,
+        "align.dvars_threshold": args.dvars_threshold,
+        "align.high_pass": args.high_pass,
         "fit.n_components": args.n_components,
         "inference.n_permutations": args.n_permutations,
         "inference.seed": args.random_seed,

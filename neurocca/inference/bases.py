@@ -7,6 +7,7 @@ import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 from numpy.typing import ArrayLike, NDArray
 
+from neurocca.inference.censoring import inflation, prepared
 from neurocca.inference.checks import check_rows
 from neurocca.inference.nuisance import Nuisance, ResidualSpace
 from neurocca.inference.plan import run_lengths
@@ -35,6 +36,8 @@ class Bases:
         The rows before whitening, whose autocorrelation says whether the scheme is valid.
     n_free : int
         Dimensions that the rows of a basis can lie in.
+    inflation : float
+        What makes up for samples in which V is missing, see `neurocca.inference.censoring`.
     """
 
     U: Array
@@ -44,6 +47,7 @@ class Bases:
     name: str
     views: tuple[Array, Array]
     n_free: int
+    inflation: float = 1.0
 
 
 def whitened_bases(
@@ -54,6 +58,7 @@ def whitened_bases(
     runs: ArrayLike | None = None,
     scheme: str | Scheme | Prewhiten = "circular_shift",
     nuisance: Any = None,
+    kept: ArrayLike | None = None,
 ) -> Bases:
     """Bases of two views as a scheme needs them; see `permutation_test` for the arguments.
 
@@ -65,6 +70,9 @@ def whitened_bases(
         When the estimator has no ``whitened(X, y)``.
     """
     found = scheme if isinstance(scheme, Prewhiten) else Prewhiten() if scheme == Prewhiten.name else as_scheme(scheme)
+    if kept is not None:
+        _check_censoring(estimator, y, found, nuisance)
+        y, kept = prepared(X, y, kept, runs)
     if y is None:
         return _given_bases(estimator, X, runs, found, nuisance)
     _check_estimator(estimator)
@@ -72,11 +80,22 @@ def whitened_bases(
     lengths = run_lengths(runs, views[0].shape[0])
     if nuisance is not None or isinstance(found, Prewhiten):
         return _without_nuisance(estimator, (X, y), views, lengths, found, Nuisance.of(nuisance))
-    if len(lengths) > 1 and not _is_pairwise(estimator):
+    if len(lengths) > 1 and not is_pairwise(estimator):
         # as they came otherwise: a data frame's names may say which columns belong to which space
         X, y = (_run_centred(_two_dimensional(view), lengths) for view in (X, y))
     U, V = estimator.whitened(X, y)
-    return Bases(U, V, lengths, found, found.name, views, _free(U, V, lengths))
+    n_censored = 0 if kept is None else int(np.sum(~np.asarray(kept)))
+    return Bases(U, V, lengths, found, found.name, views, _free(U, V, lengths) - n_censored, inflation(kept))
+
+
+def _check_censoring(estimator: Any, y: Any, scheme: Scheme | Prewhiten, nuisance: Any) -> None:
+    if nuisance is not None or isinstance(scheme, Prewhiten):
+        raise ValueError(
+            "censored samples do not go with nuisance variables and prewhitening, which take complete series: take "
+            "nuisance variables out beforehand, over the samples that are kept, and use another scheme."
+        )
+    if y is None or is_pairwise(estimator):
+        raise ValueError("censored samples take two views of columns, not whitened bases or kernel matrices.")
 
 
 def _given_bases(U: Any, V: Any, runs: ArrayLike | None, scheme: Scheme | Prewhiten, nuisance: Any) -> Bases:
@@ -176,7 +195,7 @@ def _run_centred(view: Any, lengths: Lengths) -> Any:
     return _named(centred, view)
 
 
-def _is_pairwise(estimator: Any) -> bool:
+def is_pairwise(estimator: Any) -> bool:
     """Whether the estimator takes kernel matrices, whose columns have no means to be taken out."""
     return hasattr(estimator, "__sklearn_tags__") and estimator.__sklearn_tags__().input_tags.pairwise
 

@@ -129,7 +129,9 @@ def n_dimensions(U: Array) -> float:
     return float(xp.linalg.trace(products) ** 2 / xp.sum(products * products))
 
 
-def warn_of_scheme(plan: Plan, views: Sequence[Array], dimensions: float | None = None, n_steps: int = 1) -> None:
+def warn_of_scheme(
+    plan: Plan, views: Sequence[Array], dimensions: float | None = None, n_steps: int = 1, share: float = 1.0
+) -> None:
     """Say so where a scheme does not hold its level on such data, or p-values are coarse.
 
     Parameters
@@ -140,6 +142,8 @@ def warn_of_scheme(plan: Plan, views: Sequence[Array], dimensions: float | None 
         Of both views together. None leaves out whether samples suffice for an in-sample test.
     n_steps : int
         Components that are tested one after the other.
+    share : float
+        Of the samples that are not censored.
 
     Warns
     -----
@@ -161,7 +165,7 @@ def warn_of_scheme(plan: Plan, views: Sequence[Array], dimensions: float | None 
                 'columns), so row_shuffle will call almost anything related. Use "circular_shift".'
             )
     elif dimensions is not None and plan.scheme.name in ("circular_shift", "phase_randomize", "block_permute"):
-        effective = effective_samples(first, second, n)
+        effective = effective_samples(first, second, n) * share
         per_run, steps = effective / len(plan.lengths), PER_STEP * (n_steps - 1)
         needed = max(FEW_EFFECTIVE, dimensions)
         if per_run < needed or effective < steps:

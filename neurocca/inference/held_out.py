@@ -10,6 +10,8 @@ from numpy.random import Generator, SeedSequence
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import false_discovery_control
 
+from neurocca.inference.bases import is_pairwise
+from neurocca.inference.censoring import inflation, prepared
 from neurocca.inference.checks import check_rows, warn_of_scheme
 from neurocca.inference.fits import fit_rows, plain, winner, with_names
 from neurocca.inference.folds import Bounds, Fold, Splitter, groups_may_be_ignored, split_folds, whole_runs
@@ -108,6 +110,7 @@ def held_out_test(
     cv: Splitter | None = None,
     groups: ArrayLike | None = None,
     gap: float = 0.0,
+    kept: ArrayLike | None = None,
     rng: int | Generator | SeedSequence = 0,
     n_jobs: int = 1,
     max_memory: int = 2**31,
@@ -152,6 +155,10 @@ def held_out_test(
         What is left out; the runs by default. Subjects, for example, where runs are the runs of each subject.
     gap : float
         Seconds: training samples that are not further from a left-out sample of the same run are left out as well.
+    kept : array of bool, shape (n,), optional
+        Samples whose y counts; all by default. Others, such as volumes censored for motion, may hold anything: there y
+        is set to its mean over the run's kept samples, for the fits as well. X is complete, and rearranged in full
+        time. A correlation is the covariance over kept samples by X's standard deviation over all of them.
     rng : int or Generator
     n_jobs : int
         Parallel jobs, on any joblib backend; the result does not depend on it.
@@ -191,6 +198,9 @@ def held_out_test(
     ((3, 2), 0.01)
     """
     _check_numbers(gap, max_memory)
+    if kept is not None and is_pairwise(estimator):
+        raise ValueError("censored samples take two views of columns, not kernel matrices.")
+    y, kept = prepared(X, y, kept, runs)
     x_rows, y_rows = map(plain, check_rows(X, y))
     bounds = labelled_bounds(runs, len(x_rows))
     plan = plan_permutations(_allowed(scheme), [b - a for a, b in bounds], n_permutations, t_r=t_r, rng=rng)
@@ -204,18 +214,20 @@ def held_out_test(
     *models, best = models
     matched = matched_correlations(models, best, X, y, folds)
     k = matched.correlations.shape[1]
+    factors = np.array([inflation(kept, fold.test) for fold in folds])
     if _by_algebra([best, *models], folds, bounds):
-        null: Any = WhitenedNull(models, best, X, y, folds, bounds, k, plan, max_memory)
+        null: Any = WhitenedNull(models, best, X, y, folds, bounds, k, plan, max_memory, factors)
     else:
-        null = RefittedNull(models, best, X, y, labels, folds, k, plan)
+        null = RefittedNull(models, best, X, y, labels, folds, k, plan, factors)
     found = over_permutations(
         null, len(plan), quantum=null.batch, n_jobs=n_jobs, progress=progress, checkpoint=checkpoint,
         prefer="threads" if isinstance(null, WhitenedNull) else "processes",
         key=None if checkpoint is None else _key([best, *models], X, y, labels, folds, plan, null.way),
     )  # fmt: skip
-    mean = matched.correlations.mean(axis=0)
+    correlations = matched.correlations * factors[:, None]
+    mean = correlations.mean(axis=0)
     return HeldOutResult(
-        correlations=matched.correlations,
+        correlations=correlations,
         mean=mean,
         null=found,
         pvalues=max_statistic_pvalues(mean, found),

@@ -34,6 +34,8 @@ class RefittedNull:
     folds : list of Fold
     n_components : int
     plan : Plan
+    factors : array, shape (folds,)
+        What the folds' correlations are multiplied by, to make up for samples in which y is missing.
     """
 
     models: list[Any]
@@ -44,6 +46,7 @@ class RefittedNull:
     folds: list[Fold]
     n_components: int
     plan: Plan
+    factors: NDArray
     batch: int = 1
     way: str = "refitted"
 
@@ -58,7 +61,8 @@ class RefittedNull:
             fit_rows(model, X, self.y, self.groups, fold.train)
             for model, fold in zip(self.models, self.folds, strict=True)
         )
-        found = matched_correlations(models, reference, X, self.y, self.folds).correlations.mean(axis=0)
+        matched = matched_correlations(models, reference, X, self.y, self.folds)
+        found = (matched.correlations * self.factors[:, None]).mean(axis=0)
         # a component that is not found in this permutation correlates with nothing
         return np.pad(found[: self.n_components], (0, max(0, self.n_components - len(found))))
 
@@ -79,6 +83,8 @@ class WhitenedNull:
     plan : Plan
     max_memory : int
         Bytes that a table of lagged products may take.
+    factors : array, shape (folds,)
+        What the folds' correlations are multiplied by, to make up for samples in which y is missing.
     """
 
     models: list[Any]
@@ -90,6 +96,7 @@ class WhitenedNull:
     n_components: int
     plan: Plan
     max_memory: int
+    factors: NDArray
     batch: int = field(init=False)
     way: str = field(init=False)
 
@@ -119,11 +126,11 @@ class WhitenedNull:
         total = cross.sum(axis=1)
         a0, b0 = (_unit_rows(w) for w in self._fits[0].weights(cross, total, k))
         r = np.zeros((stop - start, k))
-        for fit, left in zip(self._fits[1:], self._left, strict=True):
+        for fit, left, factor in zip(self._fits[1:], self._left, self.factors, strict=True):
             a, b = (_unit_rows(w) for w in fit.weights(cross, total, k))
             similarity = (a @ a0.swapaxes(1, 2) + b @ b0.swapaxes(1, 2)) / 2
             order = np.array([match(s)[0] for s in similarity])
-            r += np.take_along_axis(left.correlations(cross, a, b), order, axis=1)
+            r += factor * np.take_along_axis(left.correlations(cross, a, b), order, axis=1)
         return r / len(self._left)
 
     def _runs(self, rows: NDArray) -> NDArray[np.intp]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator, SeedSequence
 from numpy.typing import ArrayLike, NDArray
 
-from neurocca.inference.bases import whitened_bases
+from neurocca.inference.bases import Bases, whitened_bases
 from neurocca.inference.checks import check_n_components, check_separable, n_dimensions, warn_of_scheme
 from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
 from neurocca.inference.plan import Plan, plan_permutations
@@ -28,6 +28,7 @@ def permutation_test(
     scheme: str | Scheme | Prewhiten = "circular_shift",
     n_permutations: int = 10_000,
     nuisance: Any = None,
+    kept: ArrayLike | None = None,
     n_components: int | None = None,
     statistic: Statistic = "wilks",
     rng: int | Generator | SeedSequence = 0,
@@ -61,6 +62,10 @@ def permutation_test(
     nuisance : array, list of arrays or Nuisance, optional
         What is to be removed from both views: partial CCA. An array, shape (n, r), has the same effect in all runs; a
         list with one array per run, effects of its own in every run. `Nuisance` also does part and bipartial CCA.
+    kept : array of bool, shape (n,), optional
+        Samples whose y counts; all by default. Others, such as volumes censored for motion, may hold anything. X is
+        complete, and rearranged in full time; what it brings beside a censored sample does not count. The correlation
+        is the covariance over kept samples by X's standard deviation over all of them.
     n_components : int, optional
         Components to be tested; by default those of the estimator, or all.
     statistic : {"wilks", "root", "sum_of_squares"}
@@ -107,35 +112,37 @@ def permutation_test(
     >>> test.pvalues_stepdown
     array([0.01, 0.81])
     """
-    bases = whitened_bases(estimator, X, y, runs=runs, scheme=scheme, nuisance=nuisance)
+    bases = whitened_bases(estimator, X, y, runs=runs, scheme=scheme, nuisance=nuisance, kept=kept)
     # rearranging the one view or the other is the same to the statistics; the narrower one moves less memory
     narrow, wide = sorted((bases.U, bases.V), key=lambda basis: basis.shape[1])
     check_separable(narrow, wide, bases.n_free)
     k = check_n_components(n_components, estimator, narrow, wide)
     plan = plan_permutations(bases.scheme, bases.lengths, n_permutations, t_r=t_r, rng=rng)
-    warn_of_scheme(plan, bases.views, n_dimensions(narrow) + n_dimensions(wide), k)
+    warn_of_scheme(plan, bases.views, n_dimensions(narrow) + n_dimensions(wide), k, share=bases.inflation**-2)
     step = StepDown.of(narrow, wide, k, statistic)
     products = products_of(narrow, wide, step, plan, max_memory)
     found = over_permutations(
         products, len(plan), quantum=products.batch, n_jobs=n_jobs, progress=progress, checkpoint=checkpoint,
         key=(narrow, wide, k, statistic, plan),
     )  # fmt: skip
-    return _result(step, plan, bases.name, step.observed(narrow, wide), found)
+    return _result(step, plan, bases, step.observed(narrow, wide), found)
 
 
-def _result(step: StepDown, plan: Plan, scheme: str, observed: NDArray, found: NDArray) -> PermutationResult:
+def _result(step: StepDown, plan: Plan, bases: Bases, observed: NDArray, found: NDArray) -> PermutationResult:
     r = to_numpy(step.correlations)
     eps = float(np.finfo(r.dtype).eps)
     each = permutation_pvalues(observed, found[:, 1:], eps)
+    # the same factor on both sides leaves p-values as they are; Wilks' statistic is no power of a correlation
+    factor = bases.inflation ** {"root": 1, "sum_of_squares": 2}.get(step.statistic, 0)
     return PermutationResult(
-        correlations=r,
-        observed=observed,
-        null=found[:, 1:],
-        largest=found[:, 0],
+        correlations=r * bases.inflation,
+        observed=observed * factor,
+        null=found[:, 1:] * factor,
+        largest=found[:, 0] * bases.inflation,
         pvalues=max_statistic_pvalues(r, found[:, 0], eps),
         pvalues_uncorrected=each,
         pvalues_stepdown=np.maximum.accumulate(each),
         statistic=step.statistic,
-        scheme=scheme,
+        scheme=bases.name,
         is_exhaustive=plan.is_exhaustive,
     )

@@ -1,141 +1,197 @@
-"""Raw BIDS datasets through pybids."""
+"""BIDS datasets, raw or derivative, through pybids: what files there are."""
 
-import json
-import os
+import logging
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from neurocca.errors import DataError, NoInputError, UsageError
+from neurocca.io.choice import SeriesFile
+from neurocca.io.names import BidsName, parse_name
+from neurocca.io.recording import Kind
+from neurocca.io.sidecars import read_json
 
-from neurocca.errors import DataError, NoInputError, NoMatchError, UsageError
-from neurocca.io.recording import Recording, RunFiles, run_key, run_label
-from neurocca.io.timeseries import read_table
+log = logging.getLogger(__name__)
+
+KINDS: Mapping[tuple[str, str], Kind] = {
+    ("bold", ".nii.gz"): "voxels",
+    ("bold", ".nii"): "voxels",
+    ("bold", ".func.gii"): "surface",
+    ("bold", ".dtseries.nii"): "grayordinates",
+    ("timeseries", ".ptseries.nii"): "parcels",
+    ("timeseries", ".tsv"): "parcels",
+}
+"""What files of a suffix and extension hold."""
+
+# Only functional files are looked at: indexing the rest takes long, and what is broken there does not matter here.
+# Patterns are matched against paths from the dataset's root; names without a dot are taken for folders.
+_IGNORED = (
+    re.compile(r"/\."),
+    re.compile(r"^/(?!sub-)[^/.]+(/|$)"),
+    re.compile(r"^/sub-[^/]+/(?!func(/|$)|ses-)[^/.]+(/|$)"),
+    re.compile(r"^/sub-[^/]+/ses-[^/]+/(?!func(/|$))[^/.]+(/|$)"),
+)
 
 
 class BidsDataset:
-    """A raw BIDS dataset with volumes of a film.
+    """A BIDS dataset, raw or derivative.
 
     Parameters
     ----------
     root : Path
-        The folder of dataset_description.json.
+    name : str
+        What the user calls it. Without one, "raw", or for a derivative the program that has made it.
+    database : Path, optional
+        Folder in which pybids keeps the index; one of its own for each dataset.
+    filters : mapping
+        Per suffix, what pybids selects files by.
 
     Raises
     ------
     DataError
         When the description is not valid JSON.
-    NoInputError
-        When the dataset holds no BOLD volumes.
     """
 
-    def __init__(self, root: Path) -> None:
-        from bids import BIDSLayout, BIDSLayoutIndexer
-
-        self.root = root
-        self.description = _read_json(root / "dataset_description.json")
-        # metadata of every modality are slow to index and may be broken where nobody looks
-        indexer = BIDSLayoutIndexer(validate=False, index_metadata=False)
-        self._layout = BIDSLayout(root, validate=False, indexer=indexer)
-        found = self._layout.get(suffix="bold", extension=[".nii.gz", ".nii"])
-        self._bold = [f for f in found if {"subject", "task"} <= f.entities.keys()]
-        if not self._bold:
-            raise NoInputError(f"{root}: a BIDS dataset without any sub-*_task-*_bold.nii.gz.")
+    def __init__(
+        self,
+        root: Path,
+        name: str = "",
+        *,
+        database: Path | None = None,
+        filters: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        about = root / "dataset_description.json"
+        self.description = read_json(about) if about.is_file() or about.is_symlink() else {}
+        self.name = name or (next(iter(self.generators), root.name) if self.is_derivative else "raw")
+        self._filters = filters or {}
+        self._layout = _index(root, database)
+        self.root = Path(self._layout.root)
+        if self.root.resolve() != root.resolve():
+            raise UsageError(f"--bids-database-dir: {database} is the index of {self._layout.root}, not of {root}.")
+        self._names: dict[Path, BidsName] | None = None
 
     @property
-    def subjects(self) -> list[str]:
-        """Participants with BOLD."""
-        return sorted({f.entities["subject"] for f in self._bold})
+    def is_derivative(self) -> bool:
+        """Whether its description says that it is derived from another dataset."""
+        return self.description.get("DatasetType") == "derivative"
 
     @property
-    def tasks(self) -> list[str]:
-        """Tasks with BOLD."""
-        return sorted({f.entities["task"] for f in self._bold})
+    def generators(self) -> tuple[str, ...]:
+        """Names of the programs that have made it."""
+        made_by = self.description.get("GeneratedBy")
+        return tuple(str(item.get("Name", "")) for item in made_by or () if isinstance(item, dict))
 
-    def recording(self, subject: str, task: str, t_r: float = 0.0) -> Recording:
-        """Runs of one participant and task; ``t_r`` in seconds must agree with the sidecars, or be 0."""
-        files = [f for f in self._bold if (f.entities["subject"], f.entities["task"]) == (subject, task)]
-        if not files:
-            raise NoMatchError(f"{self.root}: participant {subject} has no BOLD of task {task!r}.")
-        by_run = {run_label(f.entities.get("run", 1)): f for f in files}
-        if len(by_run) < len(files):
-            raise UsageError(
-                f"{self.root}: participant {subject}, task {task!r} has {len(files)} BOLD files for "
-                f"{len(by_run)} runs: several sessions, echoes or acquisitions cannot be told apart yet."
-            )
-        runs = tuple(self._run(label, by_run[label]) for label in sorted(by_run, key=run_key))
-        times = {self._repetition_time(f, t_r) for f in files}
-        if len(times) > 1:
-            raise DataError(f"{self.root}: participant {subject} has runs of different repetition time: {times} s.")
-        name = str(self.description.get("Name", self.root.resolve().name))
-        masks = tuple(self._derivatives(subject, f"sub-{subject}*_task-{task}_*desc-brain_mask.nii.gz"))
-        simulated = bool(self.description.get("Simulated", False))
-        return Recording(subject, task, name, "voxels", times.pop(), runs, masks, simulated)
+    @property
+    def names(self) -> Mapping[Path, BidsName]:
+        """All functional files whose names are made of entities."""
+        if self._names is None:
+            paths = map(Path, self._layout.get(return_type="filename"))
+            named = ((path, parse_name(path.name)) for path in paths)
+            self._names = {path: name for path, name in named if name is not None}
+        return self._names
 
-    def _run(self, label: str, bold: Any) -> RunFiles:
-        path = Path(bold.path)
-        if not path.exists():
-            raise NoInputError(f"{path}: its content is not here: get it with 'datalad get {path.name}'.")
-        stem = path.name.split("_bold.")[0]
-        found = self._derivatives(bold.entities["subject"], f"{stem}_desc-confounds_timeseries.tsv")
-        confounds = found[0] if found else None
-        events = path.with_name(f"{stem}_events.tsv")
-        if not events.is_file():
-            return RunFiles(label, path, confounds)
-        film, onset = self._film(events)
-        return RunFiles(label, path, confounds, film, onset)
+    def series(self) -> list[SeriesFile]:
+        """BOLD of participants' tasks that the filters let through; parcel time series where there is none.
 
-    def _film(self, events: Path) -> tuple[Path | None, float]:
-        """Film and its onset in seconds, where the events name one."""
-        table = read_table(events, required=("onset", "duration"))
-        if "stim_file" not in table:
-            return None, 0.0
-        if not pd.api.types.is_numeric_dtype(table["onset"]):
-            raise DataError(f"{events}: column 'onset' holds values that are not numbers.")
-        shown = table.dropna(subset=["stim_file", "onset"]).sort_values("onset")
-        films = shown["stim_file"].astype(str).unique()
-        if len(films) == 0:
-            return None, 0.0
-        if len(films) > 1:
-            raise DataError(f"{events}: {len(films)} films in one run; one is expected: {', '.join(films[:3])}.")
-        folder = self.root / "stimuli"
-        # by name, not by what links lead to: films are often links into an annex or to shared storage
-        name = os.path.normpath(films[0])
-        if os.path.isabs(name) or name.startswith(os.pardir):
-            raise DataError(f"{events}: stim_file {films[0]!r} leads out of {folder}.")
-        return folder / name, float(shown["onset"].iloc[0])
+        A filter for ``timeseries`` asks for parcels even where there is BOLD.
+        """
+        for suffix in ("timeseries",) if "timeseries" in self._filters else ("bold", "timeseries"):
+            if found := self._select(suffix):
+                return found
+        return []
 
-    def _repetition_time(self, bold: Any, t_r: float) -> float:
-        sidecars = self._layout.get_nearest(
-            bold.path,
-            extension=".json",
-            suffix="bold",
-            task=bold.entities["task"],
-            all_=True,
-            full_search=False,
-            strict=False,
-        )
-        # the nearest sidecar comes first and wins
-        times = (_read_json(Path(sidecar)).get("RepetitionTime") for sidecar in sidecars)
-        found = next((time for time in times if time is not None), 0.0)
-        if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0 <= found < 1e3:
-            raise DataError(f"{bold.path}: the sidecar's RepetitionTime is {found!r}; seconds are expected.")
-        if found and t_r and abs(found - t_r) > 1e-3:
-            raise DataError(f"{bold.path}: the sidecar says a repetition time of {found} s, align.t_r says {t_r} s.")
-        if not (found or t_r):
-            raise DataError(f"{bold.path}: no RepetitionTime in a sidecar: set align.t_r (seconds).")
-        return found or t_r
+    def matching(self, suffix: str, extension: str) -> list[Path]:
+        """Files of a suffix and extension that its filter lets through, by name."""
+        files = [p for p, name in self.names.items() if (name.suffix, name.extension) == (suffix, extension)]
+        return sorted(self._filtered(suffix, files))
 
-    def _derivatives(self, subject: str, pattern: str) -> list[Path]:
-        return sorted(self.root.glob(f"derivatives/*/sub-{subject}/**/{pattern}"))
+    def _select(self, suffix: str) -> list[SeriesFile]:
+        files = [
+            SeriesFile(path, self.names[path], kind, self.root, self.name)
+            for (of, extension), kind in KINDS.items()
+            if of == suffix
+            for path in self.matching(suffix, extension)
+        ]
+        files = [f for f in files if {"sub", "task"} <= f.name.entities.keys()]
+        if suffix == "timeseries":
+            # confounds and components are time series too; parcels are those that name their atlas
+            files = [
+                f for f in files if {"atlas", "seg"} & f.name.entities.keys() and f.name.get("desc") != "confounds"
+            ]
+        return files
+
+    def _filtered(self, suffix: str, files: list[Path]) -> list[Path]:
+        from bids.layout import Query
+
+        if suffix not in self._filters or not files:
+            return files
+        special = {None: Query.NONE, "*": Query.ANY}
+        wanted = {
+            entity: special[label] if label is None or label == "*" else label
+            for entity, label in self._filters[suffix].items()
+        }
+        try:
+            passed = set(map(Path, self._layout.get(return_type="filename", **wanted)))
+        except (ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"--bids-filter-file: filter {suffix!r}: {reason}") from error
+        return [path for path in files if path in passed]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _index(root: Path, database: Path | None) -> Any:
+    from bids import BIDSLayout, BIDSLayoutIndexer
+    from sqlalchemy.exc import SQLAlchemyError
+
+    # metadata of every modality are slow to index and may be broken where nobody looks
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=list(_IGNORED))
+    config = ["bids", "derivatives"]
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NoInputError(f"{path}: cannot be read ({error.strerror}); is its content here?") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: expected a JSON object.")
-    return content
+        return BIDSLayout(root, validate=False, config=config, indexer=indexer, database_path=database)
+    except (OSError, SQLAlchemyError) as error:
+        if database is None:
+            raise NoInputError(f"{root}: cannot be indexed: {error}") from error
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"--bids-database-dir: {database} cannot be used (remove it to start anew): {reason}"
+        ) from error
+
+
+def open_datasets(
+    root: Path, derivatives: Mapping[str, Path], *, database: Path | None, filters: Mapping[str, Mapping[str, Any]]
+) -> tuple[BidsDataset, list[BidsDataset], list[BidsDataset]]:
+    """A dataset and its derivatives.
+
+    Parameters
+    ----------
+    root : Path
+    derivatives : mapping
+        Folders that the user names.
+    database, filters
+        As `BidsDataset` takes them.
+
+    Returns
+    -------
+    dataset : BidsDataset
+    given : list of BidsDataset
+        Derivatives that the user names.
+    found : list of BidsDataset
+        Others that lie in the dataset's ``derivatives``.
+    """
+
+    def opened(folder: Path, name: str) -> BidsDataset:
+        return BidsDataset(folder, name, database=database / name if database else None, filters=filters)
+
+    given = [opened(folder, name) for name, folder in derivatives.items()]
+    known = {folder.resolve() for folder in derivatives.values()}
+    folders = [f for f in sorted(root.glob("derivatives/*")) if any(f.glob("sub-*/")) and f.resolve() not in known]
+    found = []
+    for folder in folders:
+        if folder.name in derivatives:
+            continue
+        try:
+            found.append(opened(folder, folder.name))
+        except (DataError, NoInputError) as error:  # nobody has asked for it
+            log.warning("%s is left out: %s", folder, error)
+    main = BidsDataset(root, database=database / "bids_dir" if database else None, filters=filters)
+    return main, given, found

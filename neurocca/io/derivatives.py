@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 import neurocca
 from neurocca.config import Config
 from neurocca.errors import DataError, OutputError
+from neurocca.io.brains import Brain, read_maps
 from neurocca.io.files import json_text, staged, write_text
-from neurocca.io.timeseries import check_file, read_table
+from neurocca.io.timeseries import check_file, read_table, write_table
 
 BIDS_VERSION = "1.10.1"
 
@@ -48,8 +49,8 @@ Shared components of a film's features and the BOLD of a participant who watched
 | `*_desc-cca_decomposition.json` | method, parameters, correlations, p-values, quality of the runs |
 | `*_desc-cca_mixing.tsv` | BOLD-side variates, one row per kept volume (rows of the runs: `Runs` in the JSON) |
 | `*_desc-ccaStimulus_timeseries.tsv` | stimulus-side variates, same rows |
-| `*_desc-cca_components.nii.gz`, `*_desc-cca_loadings.tsv` | loadings: correlation of voxels or parcels with them |
-| `*_stat-r_desc-ccaStimulus_statmap.nii.gz` | correlation of each voxel with the stimulus-side variates |
+| `*_desc-cca_components.*` | loadings: correlation of each voxel, vertex or parcel with them |
+| `*_stat-r_desc-ccaStimulus_statmap.*` | correlation of each voxel, vertex or parcel with the stimulus-side variates |
 | `*_desc-ccaStimulus_loadings.tsv` | correlation of each feature with the stimulus-side variates |
 | `*_desc-cca_permutations.tsv` | in-sample statistic per permutation; row 0 is observed |
 | `*_desc-ccaHeldOut_permutations.tsv` | mean held-out correlation per permutation; row 0 is observed |
@@ -74,8 +75,8 @@ class Results:
     response_loadings, cross_loadings : arrays, shape (k, q)
         Correlations of each voxel or parcel with the BOLD-side and the stimulus-side variates.
     responses : list of str, length q
-    mask : image or None
-        For volumes.
+    brain : Brain
+        Where the columns of the loadings lie.
     recovery : DataFrame or None
         For simulated data with a known truth.
     """
@@ -89,7 +90,7 @@ class Results:
     response_loadings: NDArray
     cross_loadings: NDArray
     responses: list[str]
-    mask: Any = None
+    brain: Brain
     recovery: pd.DataFrame | None = None
 
 
@@ -142,11 +143,11 @@ def write_results(folder: Path, results: Results, config: Config) -> None:
     }
     for name, table in tables.items():
         if table is not None:
-            _write_table(func / f"{stem}_{name}.tsv", table)
+            write_table(func / f"{stem}_{name}.tsv", table)
     sidecar = {"RepetitionTime": results.decomposition["RepetitionTime"], "SamplingFrequency": "TR"}
     for name in ("desc-cca_mixing", "desc-ccaStimulus_timeseries"):
         write_text(func / f"{stem}_{name}.json", json_text(sidecar))
-    _write_maps(func, stem, results)
+    _write_maps(func, results)
     write_text(folder / "logs" / f"{stem}_config.toml", config.to_toml())
     _write_dataset_files(folder)
 
@@ -181,12 +182,16 @@ def read_tables(output: Path, subject: str, task: str) -> dict[str, Any]:
     def table(name: str) -> pd.DataFrame:
         return read_table(_func(output, subject, task, f"{name}.tsv"))
 
-    voxels = decomposition["Dataset"]["Kind"] == "voxels"
-    maps = None
-    if voxels:
+    kind, maps, loadings = decomposition["Dataset"]["Kind"], None, None
+    stem = output / f"sub-{subject}" / "func" / f"{_map_stem(decomposition)}_desc-cca_components"
+    if kind == "voxels":
         from neurocca.io.volumes import load_image
 
-        maps = load_image(_func(output, subject, task, "desc-cca_components.nii.gz"))
+        maps = load_image(stem.with_name(f"{stem.name}.nii.gz"))
+    elif kind == "parcels" and stem.with_name(f"{stem.name}.tsv").is_file():
+        loadings = read_table(stem.with_name(f"{stem.name}.tsv"))
+    else:
+        loadings = read_maps(stem, component_names(len(decomposition["Components"])))
     recovery = _func(output, subject, task, "desc-cca_recovery.tsv").is_file()
     return {
         "decomposition": decomposition,
@@ -195,7 +200,7 @@ def read_tables(output: Path, subject: str, task: str) -> dict[str, Any]:
         "null": table("desc-cca_permutations"),
         "held_out_null": table("desc-ccaHeldOut_permutations"),
         "feature_loadings": table("desc-ccaStimulus_loadings"),
-        "response_loadings": None if voxels else table("desc-cca_loadings"),
+        "response_loadings": loadings,
         "maps": maps,
         "recovery": table("desc-cca_recovery") if recovery else None,
     }
@@ -212,17 +217,26 @@ def _func(output: Path, subject: str, task: str, name: str) -> Path:
     return output / f"sub-{subject}" / "func" / f"sub-{subject}_task-{task}_{name}"
 
 
-def _write_maps(func: Path, stem: str, results: Results) -> None:
-    if results.mask is None:
-        names = component_names(len(results.response_loadings))
-        table = pd.DataFrame(results.response_loadings.T, columns=names)
-        table.insert(0, "parcel", results.responses)
-        _write_table(func / f"{stem}_desc-cca_loadings.tsv", table)
-        return
-    from neurocca.io.volumes import save_image, unmask
+def _write_maps(func: Path, results: Results) -> None:
+    names = component_names(len(results.response_loadings))
+    dataset = results.decomposition["Dataset"]
+    # BIDS asks for a word on what a resolution is, in the sidecar
+    sidecar = {"Resolution": dataset["Resolution"]} if dataset.get("Resolution") else {}
+    for maps, name, what in (
+        (results.response_loadings, "desc-cca_components", "BOLD-side canonical variates"),
+        (results.cross_loadings, "stat-r_desc-ccaStimulus_statmap", "stimulus-side canonical variates"),
+    ):
+        text = {"Description": f"Correlation with the {what}", **sidecar}
+        results.brain.write(maps, func / f"{_map_stem(results.decomposition)}_{name}", names, text)
 
-    save_image(unmask(results.response_loadings, results.mask), func / f"{stem}_desc-cca_components.nii.gz")
-    save_image(unmask(results.cross_loadings, results.mask), func / f"{stem}_stat-r_desc-ccaStimulus_statmap.nii.gz")
+
+def _map_stem(decomposition: dict[str, Any]) -> str:
+    """Start of the names of maps: subject, task and the space that they are in, where it is known."""
+    stem = f"sub-{decomposition['Subject']}_task-{decomposition['Task']}"
+    for entity, key in (("space", "Space"), ("res", "Resolution")):
+        if value := decomposition["Dataset"].get(key):
+            stem += f"_{entity}-{value}"
+    return stem
 
 
 def _write_dataset_files(folder: Path) -> None:
@@ -237,8 +251,3 @@ def _write_dataset_files(folder: Path) -> None:
     write_text(folder / ".bidsignore", BIDSIGNORE)
     write_text(folder / "descriptions.tsv", DESCRIPTIONS)
     write_text(folder / "README.md", README)
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    """TSV with seven significant digits: what float32 data can carry, and no rounding noise."""
-    write_text(path, table.to_csv(sep="\t", index=False, float_format="%.7g", na_rep="n/a", lineterminator="\n"))

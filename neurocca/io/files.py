@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,18 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def why_absent(path: Path) -> str | None:
+    """What keeps a path from being a file that can be opened, in words; None when nothing does."""
+    if path.is_dir():
+        return "a directory, where a file is expected"
+    if path.is_file():
+        return None
+    if path.is_symlink():
+        command = f"datalad get {shlex.quote(str(path))}"
+        return f"its content is not here (a link that leads nowhere; {command} fetches it)"
+    return "no such file"
 
 
 def json_text(content: Any) -> str:

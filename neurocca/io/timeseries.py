@@ -1,5 +1,7 @@
 """Tables: parcel time series, events and annotations as CSV or TSV."""
 
+import csv
+import itertools
 import os
 import warnings
 from pathlib import Path
@@ -9,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from neurocca.errors import DataError, NoInputError
+from neurocca.io.files import why_absent, write_text
 
 
 def read_table(path: Path, required: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -43,11 +46,13 @@ def read_table(path: Path, required: tuple[str, ...] = ()) -> pd.DataFrame:
 
 def check_file(path: Path) -> None:
     """Say in one line why a path is not a file that can be opened."""
-    if path.is_dir():
-        raise NoInputError(f"{path}: a directory, where a file is expected.")
-    if not path.is_file():
-        what = "its content is not here (a link that leads nowhere)" if path.is_symlink() else "no such file"
-        raise NoInputError(f"{path}: {what}.")
+    if reason := why_absent(path):
+        raise NoInputError(f"{path}: {reason}.")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a TSV with seven significant digits: what float32 data can carry, and no rounding noise."""
+    write_text(path, table.to_csv(sep="\t", index=False, float_format="%.7g", na_rep="n/a", lineterminator="\n"))
 
 
 def check_parcel_lines(path: Path, table: pd.DataFrame) -> None:
@@ -55,8 +60,12 @@ def check_parcel_lines(path: Path, table: pd.DataFrame) -> None:
 
     A number cut in its middle is a number still; what gives it away is the line end that is missing.
     """
-    last = table.iloc[-1].isna().to_numpy()
-    if last.any() and not table.iloc[:-1].isna().to_numpy().any() and last[last.argmax() :].all():
+    missing = table.isna().to_numpy()
+    last, before = missing[-1], missing[:-1]
+    # a parcel without data (n/a on all lines) says nothing about where the file ends
+    absent = before.all(axis=0) & last if len(before) else np.zeros(len(last), dtype=bool)
+    cut = last & ~absent
+    if cut.any() and not before[:, ~absent].any() and last[cut.argmax() :].all():
         raise DataError(
             f"{path}: truncated: line {len(table) + 1} has {int((~last).sum())} values, expected {len(last)}."
         )
@@ -74,6 +83,7 @@ def read_parcels(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     Returns
     -------
     data : array, shape (n_volumes, q)
+        A parcel that is n/a on all lines, as XCP-D writes one that the scan covers too little, is NaN.
     labels : tuple of str, length q
         Parcel labels from the header.
 
@@ -90,7 +100,10 @@ def read_parcels(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     if words:
         raise DataError(f"{path}: column {words[0]!r} holds values that are not numbers.")
     data = table.to_numpy(dtype=float)
-    bad = ~np.isfinite(data)
+    absent = np.isnan(data).all(axis=0)
+    if absent.any():
+        _check_absent(path, absent)
+    bad = ~np.isfinite(data) & ~absent
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise DataError(
@@ -98,3 +111,43 @@ def read_parcels(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
             f"({int(bad.sum())} such values in all)."
         )
     return data, tuple(map(str, table.columns))
+
+
+def _check_absent(path: Path, absent: NDArray[np.bool_]) -> None:
+    """Tell parcels that are said to have no data from lines that are too short, which pandas fills up."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header, first = itertools.islice(csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ","), 2)
+    if len(first) != len(header):
+        raise DataError(f"{path}: line 2 has {len(first)} values, expected {len(header)}.")
+    if absent.all():
+        raise DataError(f"{path}: all {len(absent)} parcels are n/a.")
+
+
+def read_kernel(path: Path) -> NDArray[np.float64]:
+    """Read a haemodynamic response that is given as one column, with or without a header line.
+
+    Returns
+    -------
+    array, shape (m,)
+
+    Raises
+    ------
+    NoInputError, DataError
+        The message names the file and the line.
+    """
+    check_file(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file with a response: {error.reason}.") from error
+    values = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            values.append(float(line))
+        except ValueError as error:
+            if number > 1 and line.strip():
+                raise DataError(f"{path}: line {number} is not one number: {line.strip()[:60]!r}.") from error
+    kernel = np.array(values)
+    if not np.isfinite(kernel).all() or not kernel.any():
+        raise DataError(f"{path}: a response of {len(kernel)} values that are all 0, or some of which are not finite.")
+    return kernel

@@ -1,22 +1,34 @@
-"""Volumes: NIfTI images as (time, voxel) arrays and back. The only module that opens them."""
+"""Volumes: NIfTI images as (time, voxel) arrays and back."""
 
-import gzip
-import io
 import warnings
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from nibabel.nifti1 import Nifti1Image
-from nibabel.spatialimages import HeaderDataError
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from neurocca.errors import DataError, NeuroccaError, NoInputError
-from neurocca.io.files import staged
+from neurocca.errors import DataError
+from neurocca.io.images import check_grid, image_like, load_image, reading, save_image, slabs, to_grid
+from neurocca.io.maps import Run, check_maps, only, write_maps
+
+__all__ = [
+    "Voxels",
+    "intersect_masks",
+    "load_image",
+    "n_volumes",
+    "narrow_mask",
+    "read_mask",
+    "read_volumes",
+    "repetition_time",
+    "save_image",
+    "shared_mask",
+    "unmask",
+]
 
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
 
@@ -29,12 +41,12 @@ _BRAIN_VOLUME = 2.2e6
 
 def n_volumes(path: Path | str) -> int:
     """Number of volumes of a 4D image, from its header."""
-    return int(_load(path, ndim=4).shape[3])
+    return int(load_image(path, ndim=4).shape[3])
 
 
 def repetition_time(path: Path | str) -> float | None:
     """Repetition time in seconds, from the header of a 4D image; None when it does not say."""
-    header = _load(path, ndim=4).header
+    header = load_image(path, ndim=4).header
     unit = header.get_xyzt_units()[1]
     # zooms are float32: without rounding 0.8 s would come back as 0.800000011920929
     seconds = round(float(header.get_zooms()[3]) * _SECONDS.get(unit, 0.0), 6)
@@ -63,12 +75,13 @@ def read_mask(path: Path | str, grid_of: Path | str | None = None) -> Nifti1Imag
     DataError
         When it cannot be read, is not 3D or holds no voxel.
     """
-    image = _load(path, ndim=3)
-    with _reading(path):
+    image = load_image(path, ndim=3)
+    with reading(path):
         inside = np.nan_to_num(image.get_fdata(dtype=np.float32)) != 0
-    mask = Nifti1Image(inside.astype(np.uint8), image.affine)
+    mask = image_like(inside.astype(np.uint8), image)
     if grid_of is not None:
-        mask = _to_grid(mask, _load(grid_of))
+        target = load_image(grid_of)
+        mask = image_like((to_grid(mask, target) > 0).astype(np.uint8), target)
     if not np.any(mask.dataobj):
         raise DataError(f"mask {path}: no voxel is inside{'' if grid_of is None else f' on the grid of {grid_of}'}.")
     return mask
@@ -86,11 +99,11 @@ def intersect_masks(paths: Sequence[Path | str]) -> Nifti1Image:
     inside = np.asarray(mask.dataobj) != 0
     for path in paths[1:]:
         other = read_mask(path)
-        _check_grid(other, mask, path, paths[0])
+        check_grid(other, mask, path, paths[0])
         inside &= np.asarray(other.dataobj) != 0
     if not inside.any():
         raise DataError(f"masks {', '.join(map(str, paths))}: no voxel is inside all of them.")
-    return Nifti1Image(inside.astype(np.uint8), mask.affine)
+    return image_like(inside.astype(np.uint8), mask)
 
 
 def shared_mask(paths: Sequence[Path | str]) -> Nifti1Image:
@@ -103,7 +116,7 @@ def shared_mask(paths: Sequence[Path | str]) -> Nifti1Image:
     Parameters
     ----------
     paths : sequence of paths
-        4D images on one voxel grid; one is in memory at a time.
+        4D images on one voxel grid; of one at a time a few volumes are in memory.
 
     Returns
     -------
@@ -117,25 +130,36 @@ def shared_mask(paths: Sequence[Path | str]) -> Nifti1Image:
     DataError
         When a file cannot be read, is on another grid than the first, or no voxel varies in every run.
     """
-    first = _load(paths[0], ndim=4)
-    varying = np.ones(first.shape[:3], dtype=bool)
-    mean = np.zeros(first.shape[:3])
-    for path in paths:
-        image = _load(path, ndim=4)
-        _check_grid(image, first, path, paths[0])
-        with _reading(path):
-            data = image.get_fdata(dtype=np.float32, caching="unchanged")
-        finite = np.isfinite(data).all(axis=3)
-        # not the variance: that of a constant is not always 0 in floats
-        varying &= finite & (data.max(axis=3) > data.min(axis=3))
-        run_mean = np.where(finite, data.mean(axis=3, dtype=np.float64), 0)
+    images = [load_image(path, ndim=4) for path in paths]
+    first = images[0]
+    varying, mean = np.ones(first.shape[:3], dtype=bool), np.zeros(first.shape[:3])
+    for image, path in zip(images, paths, strict=True):
+        check_grid(image, first, path, paths[0])  # all of them before the first is read, which takes long
+    for image, path in zip(images, paths, strict=True):
+        in_this, run_mean = _varying(image, path)
+        varying &= in_this
         mean += run_mean / (np.abs(run_mean).mean() or 1)
         if not varying.any():
             raise DataError(f"image {path}: no voxel is finite and varies in this and all runs before it.")
     inside = varying
     if varying.sum() * np.prod(nib.affines.voxel_sizes(first.affine)) > _BRAIN_VOLUME:
         inside = varying & _brain(np.where(varying, mean, 0), first.affine)
-    return Nifti1Image((inside if inside.any() else varying).astype(np.uint8), first.affine)
+    return image_like((inside if inside.any() else varying).astype(np.uint8), first)
+
+
+def _varying(image: Nifti1Image, path: Path | str) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Voxels that are finite throughout and vary, and the mean of the finite ones (0 elsewhere), both 3D."""
+    size = int(np.prod(image.shape[:3]))
+    # not the variance: that of a constant is not always 0 in floats
+    low, high, total = np.full(size, np.inf), np.full(size, -np.inf), np.zeros(size)
+    with np.errstate(invalid="ignore"):
+        for _, block in slabs(image, path):
+            np.minimum(low, block.min(axis=0), out=low)  # NaN goes through both
+            np.maximum(high, block.max(axis=0), out=high)
+            total += block.sum(axis=0, dtype=np.float64)
+    finite = np.isfinite(low) & np.isfinite(high)
+    varying, mean = finite & (high > low), np.where(finite, total / image.shape[3], 0)
+    return varying.reshape(image.shape[:3], order="F"), mean.reshape(image.shape[:3], order="F")
 
 
 def read_volumes(path: Path | str, mask: Nifti1Image) -> NDArray[np.float32]:
@@ -157,19 +181,22 @@ def read_volumes(path: Path | str, mask: Nifti1Image) -> NDArray[np.float32]:
     NoInputError
         When there is no such file.
     DataError
-        When it cannot be read, is on another grid than the mask, or holds values that are not finite.
-    """
-    from nilearn.masking import apply_mask  # slow to import
+        When it cannot be read or is on another grid than the mask.
 
-    image = _load(path, ndim=4)
-    _check_grid(image, mask, path, "the mask")
-    with _reading(path):
-        data = image.get_fdata(dtype=np.float32)
-    bad = ~np.isfinite(data[np.asarray(mask.dataobj) != 0]).all(axis=1)
-    if bad.any():
-        raise DataError(f"image {path}: {int(bad.sum())} voxels inside the mask hold values that are not finite.")
-    # the masker's own repair would put zeros in place of them without a word
-    return np.asarray(apply_mask(image, mask, dtype=np.float32, ensure_finite=False))
+    Notes
+    -----
+    The file is read once from start to end, and a few volumes are in memory beside the result. Values that are not
+    finite come back as they are: which voxels to leave out is decided over all runs.
+    """
+    image = load_image(path, ndim=4)
+    check_grid(image, mask, path, "the mask")
+    inside = np.nonzero(np.asarray(mask.dataobj))
+    voxels = np.ravel_multi_index(inside, image.shape[:3], order="F")
+    data = np.empty((image.shape[3], len(voxels)), dtype=np.float32)
+    with np.errstate(over="ignore"):  # what does not fit into float32 is infinite, and not usable
+        for start, block in slabs(image, path, voxels):
+            data[start : start + len(block)] = block
+    return data
 
 
 def unmask(rows: ArrayLike, mask: Nifti1Image) -> Nifti1Image:
@@ -188,124 +215,57 @@ def unmask(rows: ArrayLike, mask: Nifti1Image) -> Nifti1Image:
     """
     from nilearn import masking
 
-    return masking.unmask(np.atleast_2d(np.asarray(rows, dtype=np.float32)), mask)
+    found = masking.unmask(np.atleast_2d(np.asarray(rows, dtype=np.float32)), mask)
+    return image_like(np.asarray(found.dataobj), mask)
 
 
 def narrow_mask(mask: Nifti1Image, kept: NDArray[np.bool_]) -> Nifti1Image:
     """Mask of the voxels of another mask for which ``kept``, shape (n_voxels,), is true."""
     inside = np.asarray(unmask(kept, mask).dataobj)[..., 0] > 0
-    return Nifti1Image(inside.astype(np.uint8), mask.affine)
+    return image_like(inside.astype(np.uint8), mask)
 
 
-def load_image(path: Path | str) -> Nifti1Image:
-    """Image with its data still on disk.
-
-    Raises
-    ------
-    NoInputError, DataError
-        The message names the file.
-    """
-    return _load(path)
-
-
-def save_image(image: Nifti1Image, path: Path | str, dtype: DTypeLike = np.float32) -> Path:
-    """Write an image; the same image gives the same bytes.
+@dataclass(frozen=True)
+class Voxels:
+    """Brain of the voxels inside a mask; see `neurocca.io.brains.Brain`.
 
     Parameters
     ----------
-    image : Nifti1Image
-    path : path
-        Ends in .nii or .nii.gz.
-    dtype : dtype
-        Type on disk. Integers are rounded and not scaled.
-
-    Returns
-    -------
-    Path
-        The file written.
-
-    Raises
-    ------
-    ValueError
-        When a value does not fit into an integer type.
-    OutputError
-        When the file cannot be written.
+    mask : Nifti1Image
+        As from `read_mask` or `shared_mask`, on the voxel grid of the runs.
     """
-    path, dtype = Path(path), np.dtype(dtype)
-    data = np.asanyarray(image.dataobj)
-    if dtype.kind in "iu":
-        data, limits = np.rint(data), np.iinfo(dtype)
-        if not (np.isfinite(data).all() and data.min() >= limits.min and data.max() <= limits.max):
-            raise ValueError(f"values from {data.min():g} to {data.max():g} do not fit into {dtype}.")
-    written = Nifti1Image(data.astype(dtype), image.affine, image.header)
-    written.set_data_dtype(dtype)
-    content = written.to_bytes()
-    with staged(path.parent) as folder:
-        (folder / path.name).write_bytes(_compress(content) if path.suffix == ".gz" else content)
-    return path
 
+    mask: Nifti1Image
+    kind: ClassVar[Literal["voxels"]] = "voxels"
+    dropped: ClassVar[tuple[str, ...]] = ()
 
-def _compress(content: bytes) -> bytes:
-    """Gzip without the name and time of writing."""
-    buffer = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=buffer, mtime=0) as stream:
-        stream.write(content)
-    return buffer.getvalue()
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Places of the voxels in the grid, counted from 0: ``voxel_12_40_22``."""
+        return tuple("voxel_{}_{}_{}".format(*ijk) for ijk in np.argwhere(np.asarray(self.mask.dataobj)).tolist())
 
+    def n_volumes(self, run: Run) -> int:
+        """Number of volumes, from the header."""
+        return n_volumes(only(run))
 
-def _load(path: Path | str, ndim: int | None = None) -> Nifti1Image:
-    """Image whose data are not read yet."""
-    path = Path(path)
-    if not path.is_file():
-        hint = "its content has not been fetched (datalad get)" if path.is_symlink() else "no such file"
-        raise NoInputError(f"image {path}: {hint}.")
-    with _reading(path):
-        image = nib.load(path)
-    if not isinstance(image, Nifti1Image):
-        raise DataError(f"image {path}: not NIfTI but {type(image).__name__}.")
-    if ndim is not None and len(image.shape) != ndim:
-        raise DataError(f"image {path}: has shape {image.shape}, but {ndim} dimensions are needed.")
-    return image
+    def repetition_time(self, run: Run) -> float | None:
+        """Repetition time in seconds, from the header."""
+        return repetition_time(only(run))
 
+    def read(self, run: Run) -> NDArray[np.float32]:
+        """Time series, shape (n_volumes, n_voxels); see `read_volumes`."""
+        return read_volumes(only(run), self.mask)
 
-@contextmanager
-def _reading(path: Path | str) -> Iterator[None]:
-    """Turn what a broken file makes nibabel raise into one line that names the file."""
-    try:
-        yield
-    except NeuroccaError:
-        raise
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"image {path}: cannot be read: {reason}") from error
+    def narrowed(self, kept: NDArray[np.bool_]) -> "Voxels":
+        """Brain of the voxels for which ``kept``, shape (n_voxels,), is true."""
+        return Voxels(narrow_mask(self.mask, kept))
 
-
-def _check_grid(image: Nifti1Image, other: Nifti1Image, path: Path | str, name: Path | str) -> None:
-    if image.shape[:3] != other.shape[:3] or not np.allclose(image.affine, other.affine, atol=1e-3):
-        raise DataError(
-            f"image {path}: its voxel grid {_grid(image)} is not that of {name}, {_grid(other)}; "
-            "bring all to one grid first."
-        )
-
-
-def _grid(image: Nifti1Image) -> str:
-    origin = ", ".join(f"{x:g}" for x in image.affine[:3, 3])
-    sizes = " x ".join(f"{z:g}" for z in nib.affines.voxel_sizes(image.affine).round(3))
-    return f"of {image.shape[:3]} voxels of {sizes} mm from ({origin})"
-
-
-def _to_grid(mask: Nifti1Image, target: Nifti1Image) -> Nifti1Image:
-    from nilearn.image import resample_img
-
-    moved = resample_img(
-        mask,
-        target_affine=target.affine,
-        target_shape=target.shape[:3],
-        interpolation="nearest",
-        force_resample=True,
-        copy_header=True,
-    )
-    return Nifti1Image((np.asarray(moved.dataobj) > 0).astype(np.uint8), target.affine)
+    def write(self, rows: ArrayLike, stem: Path, names: Sequence[str], sidecar: dict[str, Any]) -> list[Path]:
+        """Write rows, shape (k, n_voxels), as the volumes of ``stem.nii.gz``, 0 outside the mask."""
+        rows = check_maps(rows, len(self.labels), names)
+        image = unmask(rows, self.mask)
+        image.header.set_xyzt_units("mm")
+        return write_maps(stem.parent, {f"{stem.name}.nii.gz": lambda path: save_image(image, path)}, names, sidecar)
 
 
 def _brain(mean: NDArray, affine: NDArray) -> NDArray[np.bool_]:

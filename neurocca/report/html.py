@@ -18,6 +18,9 @@ from neurocca.report.methods import methods
 from neurocca.report.record import ReportData
 from neurocca.report.references import cited_in
 
+_MNI = 4
+"""What the header of a NIfTI calls MNI space."""
+
 
 def render(data: ReportData) -> str:
     """One subject's page.
@@ -55,6 +58,9 @@ def _context(data: ReportData) -> dict[str, Any]:
     limit = _threshold(_reference(data.held_out_null, d["Components"][0]["Name"], d))
     return dict(
         d=d,
+        noun=wording.noun(d),
+        nouns=wording.noun(d, 2),
+        standard=_is_standard(data),
         components=[_component(data, index) for index in range(len(d["Components"]))],
         verdict=wording.verdict(d),
         notes=wording.verdict_notes(d),
@@ -241,13 +247,23 @@ def _brain_figures(data: ReportData, index: int, key: str) -> dict[str, Any]:
     name = data.decomposition["Components"][index]["Name"]
     drawn: dict[str, Any] = {"parcels": None, "brain": None, "threshold": None}
     if data.response_loadings is not None:
-        drawn["parcels"] = Markup(figures.parcel_loadings(data.response_loadings, name, name=f"{key}-parcels"))
+        nouns = wording.noun(data.decomposition, 2)
+        bars = figures.parcel_loadings(data.response_loadings, name, nouns=nouns, name=f"{key}-parcels")
+        drawn["parcels"] = Markup(bars)
     if data.maps is not None:
         volume = np.asarray(data.maps.dataobj[..., index], dtype=np.float32)
         image = nibabel.Nifti1Image(volume, data.maps.affine)
-        drawn["brain"] = figures.brain_map(image)
+        drawn["brain"] = figures.brain_map(image, standard=_is_standard(data))
         drawn["limit"], drawn["threshold"] = figures.map_range(image)
     return drawn
+
+
+def _is_standard(data: ReportData) -> bool:
+    """Whether maps are in MNI space: by the name of their space or, where none is said, by the header."""
+    space = data.decomposition["Dataset"].get("Space")
+    if space is None:
+        return data.maps is not None and int(data.maps.header["sform_code"]) == _MNI
+    return str(space).startswith("MNI")
 
 
 def _drivers(data: ReportData, name: str, n: int = 3) -> dict[str, list[str]]:
@@ -269,7 +285,7 @@ def _drivers(data: ReportData, name: str, n: int = 3) -> dict[str, list[str]]:
 
 
 def _peaks(data: ReportData, name: str) -> list[str]:
-    """Where a map is largest and smallest, in mm."""
+    """Where a map is largest and smallest, in mm of its space."""
     if data.maps is None:
         return []
     index = [c["Name"] for c in data.decomposition["Components"]].index(name)
@@ -278,7 +294,8 @@ def _peaks(data: ReportData, name: str) -> list[str]:
     for word, at in (("highest", np.argmax(volume)), ("lowest", np.argmin(volume))):
         voxel = np.unravel_index(int(at), volume.shape)
         mm = ", ".join(wording.number(float(v), 0) for v in nibabel.affines.apply_affine(data.maps.affine, voxel))
-        found.append(f"{word} loading {wording.number(float(volume[voxel]))} at MNI ({mm})")
+        where = "MNI " if _is_standard(data) else ""
+        found.append(f"{word} loading {wording.number(float(volume[voxel]))} at {where}({mm}) mm")
     return found
 
 

@@ -1,6 +1,7 @@
 """The methods paragraphs: written from what was done, in the past tense, fit to paste into a paper."""
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from neurocca.report.references import (
@@ -16,7 +17,7 @@ from neurocca.report.references import (
     WINKLER,
     cite,
 )
-from neurocca.report.wording import ALPHA, counted, is_known, listing, number
+from neurocca.report.wording import ALPHA, counted, is_known, listing, noun, number
 
 _HRF = {"spm": ("SPM", FRISTON), "glover": ("Glover", GLOVER)}
 
@@ -36,25 +37,29 @@ def methods(decomposition: Mapping[str, Any], features: Collection[str]) -> list
 
 
 def _data(d: Mapping[str, Any]) -> str:
-    dataset, noun, runs = d["Dataset"], _noun(d), d["Runs"]
+    dataset, runs = d["Dataset"], d["Runs"]
     source = dataset["Name"]
     if "studyforrest" in str(source).lower() and not d["Simulated"]:
         source = f"{source}, {HANKE.short}"
     trimmed = sum(run["Volumes"] - run["Kept"] for run in runs)
     left_out = f"; {counted(trimmed, 'volume')} at the borders of runs were left out" if trimmed else ""
     dropped = len(d["DroppedResponses"])
-    without = f" {counted(dropped, f'constant {noun}')} {_was(dropped)} left out." if dropped else ""
+    without = f" {dropped:,} constant or missing {noun(d, dropped)} {_was(dropped)} left out." if dropped else ""
     return (
         f"{'Simulated (not measured) ' if d['Simulated'] else ''}BOLD time series of "
-        f"{counted(d['NumberOfResponses'], noun)} of subject {d['Subject']} (task {d['Task']}; {source}) were analysed "
+        f"{_columns(d)} of subject {d['Subject']} (task {d['Task']}; {source}) were analysed "
         f"with neurocca {d['Software'].get('neurocca', '')}. The data comprised {counted(len(runs), 'run')} with a "
         f"repetition time of {d['RepetitionTime']:g} s; {counted(d['NumberOfVolumes'], 'volume')} entered the "
         f"analysis{left_out}.{without}"
     )
 
 
-def _noun(d: Mapping[str, Any]) -> str:
-    return str(d["Dataset"]["Kind"]).removesuffix("s")
+def _columns(d: Mapping[str, Any]) -> str:
+    """How many columns of BOLD of which kind, and what they lie in."""
+    dataset, n = d["Dataset"], d["NumberOfResponses"]
+    space = f" in space {dataset['Space']}" if dataset.get("Space") else ""
+    atlas = f" (means of volumes in the atlas {Path(dataset['Atlas']).name})" if dataset.get("Atlas") else ""
+    return f"{counted(n, noun(d), noun(d, 2))}{atlas}{space}"
 
 
 def _was(n: int) -> str:
@@ -68,16 +73,40 @@ def _cleaning(d: Mapping[str, Any]) -> str:
     percent = number(100 * sum(removed) / len(removed), 0) if removed else ""
     share = f", which took out {percent} % of the variance on average" if removed else ""
     steps = []
-    if d["Alignment"]["HighPass"]:
-        steps.append(f"slow drifts (cosines with periods above {d['Alignment']['HighPass']:g} s)")
+    align = d["Alignment"]
+    if align.get("Drift", "cosine") != "cosine":
+        steps.append(f"slow drifts (polynomials up to order {align['Drift'].removeprefix('polynomial:')})")
+    elif align["HighPass"]:
+        steps.append(f"slow drifts (cosines with periods above {align['HighPass']:g} s)")
+    if align.get("LowPass"):
+        steps.append(f"fast fluctuations (cosines with periods below {align['LowPass']:g} s)")
     if counts[-1]:
         steps.append(f"{n} confound regressor{'' if counts[-1] == 1 else 's'} per run")
+    scaled = _SCALES[align.get("StandardizeBOLD", "zscore")]
+    censored = _censored(d)
     if not steps:
-        return "Neither drifts nor confounds were removed. Every BOLD series was standardised within each run."
+        return f"Neither drifts nor confounds were removed.{censored} Every BOLD series was {scaled} within each run."
     jointly = f" in one joint regression {cite(LINDQUIST)}" if len(steps) > 1 else " by regression"
     return (
         f"From the BOLD series of every run, {listing(steps)} were removed{jointly}{share}; every series was then "
-        "standardised within each run."
+        f"{scaled} within each run.{censored}"
+    )
+
+
+_SCALES = {
+    "zscore": "standardised",
+    "psc": "expressed in percent of its mean before that",
+    "none": "centred",
+}
+
+
+def _censored(d: Mapping[str, Any]) -> str:
+    n = sum(run.get("Censored", 0) for run in d["Runs"])
+    if not n:
+        return ""
+    return (
+        f" {counted(n, 'volume')} with too much motion {_was(n)} left out of that and of all that follows on the side "
+        "of BOLD, while the features kept their time."
     )
 
 
@@ -86,7 +115,11 @@ def _film(d: Mapping[str, Any], features: Collection[str]) -> str:
     named = listing([f"{space} ({n})" for space, n in spaces.items()])
     logged = [name for name in align["Log"] if name in features]
     logs = f" The logarithm of {listing(logged)} was taken." if logged else ""
-    filtered = " Features were high-pass filtered like the BOLD series." if align["HighPass"] else ""
+    filtered = (
+        " Features were high-pass filtered at the same cutoff, by a filter that takes a run for periodic."
+        if align["HighPass"] and align.get("Drift", "cosine") == "cosine" and not align.get("Partial")
+        else ""
+    )
     scaled = (
         "standardised within every run"
         if align["Standardize"] == "run"
@@ -127,6 +160,10 @@ def _response(d: Mapping[str, Any]) -> str:
             "To leave the shape of the haemodynamic response free, every feature entered once for each delay of "
             f"{volumes} volumes ({seconds} s)."
         )
+    if align["Response"] == "none":
+        return "Features entered as they were, without a haemodynamic response."
+    if align["Response"] == "kernel":
+        return "Features were convolved with a haemodynamic response that was given."
     family, *extra = align["HRF"].split(" + ")
     name, work = _HRF.get(family, (family, None))
     source = f" {cite(work)}" if work else ""
@@ -136,7 +173,7 @@ def _response(d: Mapping[str, Any]) -> str:
 
 
 def _model(d: Mapping[str, Any]) -> str:
-    s, k, noun = d["Shrinkage"], len(d["Components"]), _noun(d)
+    s, k = d["Shrinkage"], len(d["Components"])
     chosen = f"λ = {s['Features']:g} for the features and λ = {s['BOLD']:g} for BOLD"
     tried = [listing([f"{v:g}" for v in s[key]]) for key in ("GridFeatures", "GridBOLD")]
     if len(s["GridFeatures"]) * len(s["GridBOLD"]) > 1:
@@ -153,7 +190,7 @@ def _model(d: Mapping[str, Any]) -> str:
         f"Film features and BOLD were related by canonical correlation analysis {cite(HOTELLING)} with "
         f"{counted(k, 'component')} and both covariance matrices shrunk towards a multiple of the identity, "
         f"(1 − λ)S + λ(tr S/p)I {cite(VINOD)}. {choice} Loadings are correlations of each feature with the film-side "
-        f"variate and of each {noun} with the brain-side variate."
+        f"variate and of each {noun(d)} with the brain-side variate."
     )
 
 
@@ -179,13 +216,9 @@ def _test(d: Mapping[str, Any]) -> str:
         f"held-out correlation had p < {ALPHA:g}. For comparison, the in-sample canonical correlations of the whitened "
         "views were tested against the same kind of permutations, step by step: each was compared with the largest "
         "that is left when the components before it are taken out of both sides, and no p-value was smaller than "
-        f"one before it {cite(WINKLER)}. As their shrinkage was chosen on the same data{_filtered_alike(d)}, that test "
+        f"one before it {cite(WINKLER)}. As their shrinkage was chosen on the same data, that test "
         f"is somewhat liberal. The random seed was {inference['Seed']}."
     )
-
-
-def _filtered_alike(d: Mapping[str, Any]) -> str:
-    return " and both sides were high-pass filtered alike" if d["Alignment"]["HighPass"] else ""
 
 
 def _scheme(inference: Mapping[str, Any]) -> str:

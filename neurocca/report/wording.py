@@ -9,6 +9,14 @@ ALPHA = 0.05
 
 _SMALL = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 
+_NOUNS = {"surface": ("vertex", "vertices")}
+
+
+def noun(decomposition: Mapping[str, Any], n: int = 1) -> str:
+    """What one column of BOLD is, or several are: a voxel, vertex, grayordinate or parcel."""
+    kind = str(decomposition["Dataset"]["Kind"])
+    return _NOUNS.get(kind, (kind.removesuffix("s"), kind))[n != 1]
+
 
 def is_known(value: float | None) -> bool:
     """Whether a value was computed; JSON holds null or NaN where it was not."""

@@ -1,9 +1,9 @@
 """From files to one design: read the runs of a subject, align them, stack them."""
 
 import logging
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +12,20 @@ from neurocca.config import AlignConfig, Config
 from neurocca.design import Design, FeatureSeries, stack_runs
 from neurocca.errors import DataError, UsageError
 from neurocca.inference.schemes import CircularShift, Scheme
+from neurocca.io.brains import Brain, open_brain
+from neurocca.io.confounds import Confounds, read_confounds
 from neurocca.io.recording import Recording, RunFiles, run_key
 from neurocca.io.store import FeatureStore
-from neurocca.io.timeseries import read_parcels, read_table
+from neurocca.io.timeseries import read_kernel
 from neurocca.steps.seen import check_unseen
-from neurocca.temporal.align import align_bold, align_features, aligned_names
-from neurocca.temporal.clean import clean, constant_columns
+from neurocca.temporal.align import align_features, aligned_names, bold_nuisance
+from neurocca.temporal.clean import Cleaned, clean_run
+from neurocca.temporal.nuisance import constant_columns
+
+if TYPE_CHECKING:
+    from neurocca.io.atlas import Atlas
 
 log = logging.getLogger(__name__)
-
-MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 
 
 @dataclass(frozen=True)
@@ -35,17 +39,61 @@ class Assembled:
         The variant is the delay in volumes or the basis function; empty for a plain response.
     qc : list of dict, one per run
     dropped_features, dropped_responses : list of str
-        Constant columns.
-    mask : image or None
-        Mask of the voxels that are the columns of Y, where the data are volumes.
+        Columns that are constant, or not finite, in some run.
+    brain : Brain
+        Where the columns of Y lie.
     """
 
     design: Design
     columns: list[tuple[str, str, str]]
     qc: list[dict[str, Any]]
+    brain: Brain
     dropped_features: list[str] = field(default_factory=list)
     dropped_responses: list[str] = field(default_factory=list)
-    mask: Any = None
+
+
+def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *, strict: bool = False) -> Recording:
+    """The recording with those of its runs for which there are features; the others count as missing.
+
+    Parameters
+    ----------
+    recording : Recording
+    store : FeatureStore
+    config : AlignConfig
+    strict : bool
+        Whether a run that has only BOLD or only features is an error; else it is named and left out.
+
+    Raises
+    ------
+    UsageError
+        When an asked space is not in the store.
+    DataError
+        When nothing is left, or, if strict, anything would be left out.
+    """
+    subject = recording.subject
+    recorded = {run.label for run in recording.runs}
+    shared, said = set(recorded), []
+    for space in _spaces(store, config):
+        featured = set(store.runs(space))
+        if missing := sorted(recorded - featured, key=run_key):
+            said.append(
+                f"features {store.path}: space {space!r} has no features for run {', '.join(missing)} of sub-{subject} "
+                f"(it has runs {', '.join(store.runs(space))})"
+            )
+        # what other participants have is named already where recordings were looked up
+        if missing := sorted(featured - recorded - set(recording.missing), key=run_key):
+            said.append(
+                f"sub-{subject} has no BOLD for run {', '.join(missing)}, for which {store.path} has features in space "
+                f"{space!r}"
+            )
+        shared &= featured
+    if said and (strict or not shared):
+        raise DataError(f"{said[0]}.")
+    for text in said:
+        log.warning("%s: going on without.", text)
+    left_out = sorted({*recording.missing, *recorded - shared}, key=run_key)
+    runs = tuple(run for run in recording.runs if run.label in shared)
+    return replace(recording, runs=runs, missing=tuple(left_out))
 
 
 def read_features(store: FeatureStore, recording: Recording, config: AlignConfig) -> list[list[FeatureSeries]]:
@@ -56,23 +104,9 @@ def read_features(store: FeatureStore, recording: Recording, config: AlignConfig
     UsageError
         When an asked space is not in the store.
     DataError
-        When runs and features do not go together.
+        When runs have different features.
     """
-    spaces = list(config.spaces) or store.spaces
-    for space in spaces:
-        if space not in store.spaces:
-            raise UsageError(f"features {store.path}: no space {space!r}; there are {', '.join(store.spaces)}.")
-        featured, recorded = set(store.runs(space)), {run.label for run in recording.runs}
-        if missing := sorted(recorded - featured, key=run_key):
-            raise DataError(
-                f"features {store.path}: space {space!r} has no features for run {', '.join(missing)} of "
-                f"sub-{recording.subject} (it has runs {', '.join(store.runs(space))})."
-            )
-        if missing := sorted(featured - recorded, key=run_key):
-            raise DataError(
-                f"sub-{recording.subject} has no BOLD for run {', '.join(missing)}, for which {store.path} has "
-                f"features in space {space!r}."
-            )
+    spaces = _spaces(store, config)
     series = [[store.read(space, run.label) for space in spaces] for run in recording.runs]
     for run, of_run in zip(recording.runs, series, strict=True):
         for space, this, first in zip(spaces, of_run, series[0], strict=True):
@@ -83,6 +117,14 @@ def read_features(store: FeatureStore, recording: Recording, config: AlignConfig
                     f"({', '.join(first.names[:5])}…)."
                 )
     return series
+
+
+def _spaces(store: FeatureStore, config: AlignConfig) -> list[str]:
+    spaces = list(config.spaces) or store.spaces
+    for space in spaces:
+        if space not in store.spaces:
+            raise UsageError(f"features {store.path}: no space {space!r}; there are {', '.join(store.spaces)}.")
+    return spaces
 
 
 def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assembled:
@@ -103,25 +145,38 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
     spaces = list(align.spaces) or store.spaces
     check_unseen(store, spaces, [run.label for run in recording.runs])
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
-    bold, labels, mask = _read_bold(recording)
-    kept = ~np.any([constant_columns(run) for run in bold], axis=0)
-    dropped = [label for label, keep in zip(labels, kept, strict=True) if not keep]
-    if not kept.any():
-        raise DataError(f"sub-{recording.subject}: every column of the BOLD data is constant in some run.")
-    X, Y, qc = [], [], []
-    for run, series, data in zip(recording.runs, features, bold, strict=True):
+    brain = open_brain([run.bold for run in recording.runs], recording.masks, _atlas(align))
+    kernel = read_kernel(Path(align.kernel)) if align.response == "kernel" else None
+    X, cleaned, qc = [], [], []
+    for run, series in zip(recording.runs, features, strict=True):
+        data = _read(brain, run)
         cut = (align.trim[0], align.trim[1]) if align.trim else run.cut
-        confounds = _read_confounds(run, len(data))
+        confounds = _read_confounds(run, len(data), align)
         if align.response == "delays" and max(align.delays) >= len(data):
             raise UsageError(f"align.delays={list(align.delays)} reach beyond run {run.label} of {len(data)} volumes.")
         try:
-            x = align_features(series, len(data), recording.t_r, align, onset=run.onset, cut=cut)
-            y = align_bold(data[:, kept], recording.t_r, align, confounds=confounds, cut=cut)
+            values, kept = (confounds.values, confounds.kept) if confounds else (None, None)
+            basis, rows = bold_nuisance(len(data), recording.t_r, align, values, kept)
+            x = align_features(
+                series,
+                len(data),
+                recording.t_r,
+                align,
+                onset=run.onset,
+                cut=cut,
+                kernel=kernel,
+                nuisance=(basis, rows),
+            )
+            y = clean_run(data, basis, kept=rows, scale=align.standardize_bold, cut=cut, overwrite=True)
         except ValueError as error:
-            raise DataError(f"{run.bold} with {store.path.name}, run {run.label}: {error}") from error
+            raise DataError(f"{run.bold[0]} with {store.path.name}, run {run.label}: {error}") from error
         X.append(x)
-        Y.append(y)
-        qc.append(_quality(run, data[:, kept], y, cut, confounds, series, recording.t_r, align.high_pass))
+        cleaned.append(y)
+        qc.append(_quality(run, len(data), y, cut, basis.shape[1], confounds, series))
+    usable = np.all([y.usable for y in cleaned], axis=0)
+    dropped = [*brain.dropped, *(label for label, keep in zip(brain.labels, usable, strict=True) if not keep)]
+    if not usable.any():
+        raise DataError(f"sub-{recording.subject}: every column of the BOLD data is constant or missing in some run.")
     varying = ~constant_columns(np.vstack(X))
     columns = [c for c, keep in zip(names, varying, strict=True) if keep]
     dropped_features = [":".join(filter(None, c)) for c, keep in zip(names, varying, strict=True) if not keep]
@@ -129,88 +184,70 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
         raise DataError(f"features {store.path}: every feature is constant.")
     design = stack_runs(
         [x[:, varying] for x in X],
-        Y,
+        [y.data if usable.all() else y.data[:, usable] for y in cleaned],
         [run.label for run in recording.runs],
         x_names=[":".join(filter(None, c)) for c in columns],
-        y_names=[label for label, keep in zip(labels, kept, strict=True) if keep],
+        y_names=[label for label, keep in zip(brain.labels, usable, strict=True) if keep],
+        kept=[y.kept for y in cleaned],
     )
-    return Assembled(design, columns, qc, dropped_features, dropped, mask if kept.all() else _shrink(mask, kept))
+    narrowed = brain if usable.all() else brain.narrowed(usable)
+    return Assembled(design, columns, qc, narrowed, dropped_features, dropped)
 
 
-def _read_bold(recording: Recording) -> tuple[list[NDArray], list[str], Any]:
-    if recording.kind == "voxels":
-        return _read_voxels(recording)
-    runs, labels = [], []
-    for run in recording.runs:
-        data, names = read_parcels(run.bold)
-        if run.n_volumes is not None and len(data) != run.n_volumes:
-            raise DataError(f"{run.bold}: {len(data)} volumes, expected {run.n_volumes} (truncated?).")
-        runs.append(data)
-        labels.append(names)
-    for run, names in zip(recording.runs, labels, strict=True):
-        if names != labels[0]:
-            repeated = [name for name, count in Counter(names).items() if count > 1]
-            raise DataError(
-                f"{run.bold}: its {len(names)} parcels are not the {len(labels[0])} of run {recording.runs[0].label}"
-                f"{': ' + ', '.join(repeated) + ' repeats' if repeated else ''}."
-            )
-    return runs, list(labels[0]), None
+def _read(brain: Brain, run: RunFiles) -> NDArray[np.float32]:
+    data = brain.read(run.bold)
+    if run.n_volumes is not None and len(data) != run.n_volumes:
+        raise DataError(f"{run.bold[0]}: {len(data)} volumes, expected {run.n_volumes} (truncated?).")
+    return data
 
 
-def _read_voxels(recording: Recording) -> tuple[list[NDArray], list[str], Any]:
-    from neurocca.io.volumes import intersect_masks, read_volumes, shared_mask
-
-    bold = [run.bold for run in recording.runs]
-    mask = intersect_masks(recording.masks) if recording.masks else shared_mask(bold)
-    runs = [read_volumes(path, mask) for path in bold]
-    return runs, [f"voxel_{j}" for j in range(runs[0].shape[1])], mask
-
-
-def _shrink(mask: Any, kept: NDArray) -> Any:
-    if mask is None:
+def _atlas(config: AlignConfig) -> "Atlas | None":
+    if not config.atlas:
         return None
-    from neurocca.io.volumes import narrow_mask
+    from neurocca.io.atlas import read_atlas
 
-    return narrow_mask(mask, kept)
+    return read_atlas(config.atlas)
 
 
-def _read_confounds(run: RunFiles, n_volumes: int) -> NDArray | None:
+def _read_confounds(run: RunFiles, n_volumes: int, config: AlignConfig) -> Confounds | None:
     if run.confounds is None:
         return None
-    table = read_table(run.confounds, required=MOTION)
-    words = [name for name in MOTION if table[name].dtype.kind not in "iuf"]
-    if words:
-        raise DataError(f"{run.confounds}: column {words[0]!r} holds values that are not numbers.")
-    if len(table) != n_volumes:
-        raise DataError(f"{run.confounds}: {len(table)} rows for {n_volumes} volumes.")
-    motion = table[list(MOTION)].to_numpy(dtype=float)
-    if not np.isfinite(motion).all():
-        raise DataError(f"{run.confounds}: motion parameters hold NaN or infinity.")
-    return motion
+    return read_confounds(
+        run.confounds,
+        config.confounds,
+        n_volumes=n_volumes,
+        fd_threshold=config.fd_threshold,
+        dvars_threshold=config.dvars_threshold,
+    )
 
 
 def _quality(
     run: RunFiles,
-    raw: NDArray,
-    cleaned: NDArray,
+    n_volumes: int,
+    cleaned: Cleaned,
     cut: tuple[int, int],
-    confounds: NDArray | None,
+    n_removed: int,
+    confounds: Confounds | None,
     series: list[FeatureSeries],
-    t_r: float,
-    high_pass: float,
 ) -> dict[str, Any]:
-    # lag-1 products of unit-variance columns
-    autocorrelation = np.median(np.mean(cleaned[1:] * cleaned[:-1], axis=0))
-    left = clean(raw, t_r, high_pass, confounds).var(axis=0) / raw.var(axis=0)
+    y = cleaned.data if cleaned.usable.all() else cleaned.data[:, cleaned.usable]
+    square = np.einsum("ij,ij->j", y, y)
+    lagged = np.einsum("ij,ij->j", y[1:], y[:-1]) / square
+    largest = np.maximum(y.max(axis=0), -y.min(axis=0)) * (cleaned.kept.sum() / square) ** 0.5
+    is_any = y.shape[1] > 0
     return {
         "Run": run.label,
-        "Volumes": len(raw),
+        "Volumes": n_volumes,
         "FirstKept": cut[0],
-        "Kept": len(cleaned),
-        "Confounds": 0 if confounds is None else confounds.shape[1],
-        "VarianceRemoved": round(float(1 - np.mean(left)), 4),
-        "Autocorrelation": round(float(autocorrelation), 4),
-        "MaxAbsZ": round(float(np.abs(cleaned).max()), 3),
+        "Kept": len(y),
+        "Censored": int((~cleaned.kept).sum()),
+        "Confounds": 0 if confounds is None else len(confounds.names),
+        "DegreesOfFreedomRemoved": n_removed,
+        "ConstantColumns": int(cleaned.constant.sum()),
+        "MissingColumns": int(cleaned.missing.sum()),
+        "VarianceRemoved": round(float(cleaned.removed[cleaned.usable].mean()), 4) if is_any else 0.0,
+        "Autocorrelation": round(float(np.median(lagged)), 4) if is_any else 0.0,
+        "MaxAbsZ": round(float(largest.max()), 3) if is_any else 0.0,
         "FilmSeconds": round(min(s.duration for s in series), 3),
     }
 

@@ -18,12 +18,14 @@ from neurocca.inference.checks import InferenceWarning
 from neurocca.inference.held_out import held_out_test
 from neurocca.inference.permutation import permutation_test
 from neurocca.inference.schemes import CircularShift, Scheme, as_scheme
+from neurocca.io.annex import check_here, is_unfetched
 from neurocca.io.derivatives import Results, check_output, write_results
 from neurocca.io.files import sha256, staged
 from neurocca.io.layout import find_recordings
+from neurocca.io.query import Query
 from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
-from neurocca.steps.assemble import Assembled, assemble, check_design, read_features
+from neurocca.steps.assemble import Assembled, assemble, check_design, match_runs, read_features
 from neurocca.steps.features import films_store
 from neurocca.steps.progress import progress_bar
 from neurocca.steps.record import collect
@@ -37,8 +39,7 @@ def run_participants(
     output_dir: Path,
     config: Config,
     *,
-    labels: Sequence[str] = (),
-    task: str | None = None,
+    query: Query | None = None,
     features: Path | None = None,
     work_dir: Path = Path("work"),
     n_jobs: int = 1,
@@ -52,9 +53,9 @@ def run_participants(
     ----------
     bids_dir, output_dir : Path
     config : Config
-    labels : sequence of str
-        Participants; all by default.
-    task : str, optional
+    query : Query, optional
+        Which recordings; all by default. Runs without BOLD or without features are named and left out, or refused
+        where the query is strict.
     features : Path, optional
         Feature store; made from the films that events.tsv names when it is not given.
     work_dir : Path
@@ -71,21 +72,24 @@ def run_participants(
     verdict : DataFrame
         r_in_sample, r_held_out, p_held_out, p_in_sample per component.
     """
-    if bids_dir.resolve().is_relative_to(output_dir.resolve()):
-        relation = "is" if bids_dir.resolve() == output_dir.resolve() else f"{output_dir} holds"
-        raise UsageError(
-            f"the output directory {relation} the input directory {bids_dir}: choose for instance "
-            f"{bids_dir / 'derivatives' / 'neurocca'}."
-        )
-    recordings = find_recordings(bids_dir, labels, task=task, t_r=config.align.t_r)
+    query = query or Query()
+    check_folders(bids_dir, output_dir)
+    recordings = find_recordings(bids_dir, query, t_r=config.align.t_r)
     check_output(output_dir)
     if features is None:
         features = films_store(_shared_films(recordings), work_dir, config.features)
     with FeatureStore(features) as store:
+        recordings = [match_runs(recording, store, config.align, strict=query.strict) for recording in recordings]
         for recording in recordings:
             read_features(store, recording, config.align)
         for recording in recordings:
-            log.info("sub-%s: %d runs of task %s", recording.subject, len(recording.runs), recording.task)
+            log.info(
+                "sub-%s: %d runs of task %s, %s",
+                recording.subject,
+                len(recording.runs),
+                recording.task,
+                recording.source,
+            )
             results = analyse(recording, assemble(recording, store, config), config, n_jobs=n_jobs)
             results.decomposition["Inputs"] = _digests(bids_dir, recording, store.path)
             results.decomposition["FeatureSources"] = _feature_sources(store, results)
@@ -95,6 +99,16 @@ def run_participants(
                 draw_report(folder, recording.subject, recording.task, folder)
             write_index(output_dir)
             yield output_dir / page_name(recording.subject, recording.task), verdict_table(results)
+
+
+def check_folders(bids_dir: Path, output_dir: Path) -> None:
+    """Refuse to write over the input."""
+    if bids_dir.resolve().is_relative_to(output_dir.resolve()):
+        relation = "is" if bids_dir.resolve() == output_dir.resolve() else f"{output_dir} holds"
+        raise UsageError(
+            f"the output directory {relation} the input directory {bids_dir}: choose for instance "
+            f"{bids_dir / 'derivatives' / 'neurocca'}."
+        )
 
 
 def analyse(recording: Recording, assembled: Assembled, config: Config, *, n_jobs: int = 1) -> Results:
@@ -126,6 +140,7 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
         "runs": design.runs,
         "t_r": recording.t_r,
         "scheme": scheme,
+        "kept": design.kept,
         "n_permutations": test.n_permutations,
         "n_jobs": n_jobs,
     }
@@ -179,9 +194,10 @@ def verdict_table(results: Results) -> pd.DataFrame:
 
 def _shared_films(recordings: Sequence[Recording]) -> dict[str, Path]:
     """Films by run label; all participants must have seen the same."""
-    films = _films(recordings[0])
-    for recording in recordings[1:]:
-        if _films(recording) != films:
+    films: dict[str, Path] = {}
+    for recording in recordings:
+        theirs = _films(recording)
+        if any(films.setdefault(run, film) != film for run, film in theirs.items()):
             raise UsageError(f"sub-{recording.subject} saw other films than sub-{recordings[0].subject}.")
     return films
 
@@ -195,9 +211,10 @@ def _films(recording: Recording) -> dict[str, Path]:
             f"{', '.join(missing)}."
         )
     for run, film in films.items():
+        if is_unfetched(film):
+            check_here(films.values())
         if not film.is_file():
-            why = "its content is not here: get it with datalad" if film.is_symlink() else "no such file"
-            raise NoInputError(f"{film}: {why}; events.tsv of sub-{recording.subject}, run {run} names it.")
+            raise NoInputError(f"{film}: no such file; events.tsv of sub-{recording.subject}, run {run} names it.")
     return films
 
 
@@ -208,6 +225,6 @@ def _feature_sources(store: FeatureStore, results: Results) -> dict[str, Any]:
 
 
 def _digests(root: Path, recording: Recording, store: Path) -> list[dict[str, str]]:
-    files = [p for run in recording.runs for p in (run.bold, run.confounds) if p is not None]
+    files = [p for run in recording.runs for p in (*run.bold, run.confounds) if p is not None]
     inside = [{"Path": Path(os.path.relpath(path, root)).as_posix(), "SHA256": sha256(path)} for path in files]
     return [*inside, {"Path": store.name, "SHA256": sha256(store)}]

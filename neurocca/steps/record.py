@@ -50,7 +50,9 @@ def collect(
     design, names = assembled.design, component_names(len(held.mean))
     stimulus, bold = cca.transform(design.X, design.Y)
     columns = pd.DataFrame(assembled.columns, columns=["space", "feature", "delay"])
-    voxels = recording.kind == "voxels"
+    voxels = assembled.brain.kind == "voxels"
+    if recording.missing:
+        notes = [f"Runs without BOLD or without features were left out: {', '.join(recording.missing)}.", *notes]
     decomposition = {
         # all the arrangements there are, where that is less than was asked for
         **_description(recording, assembled, config, len(held.null), notes),
@@ -67,7 +69,7 @@ def collect(
         response_loadings=cca.y_loadings_.T,
         cross_loadings=loadings(design.Y, stimulus).T,
         responses=list(design.y_names),
-        mask=assembled.mask,
+        brain=assembled.brain,
         recovery=recovery(recording, assembled, bold, cca.y_loadings_.T) if voxels and recording.simulated else None,
     )
 
@@ -83,7 +85,14 @@ def _description(
         "Simulated": recording.simulated,
         "Subject": recording.subject,
         "Task": recording.task,
-        "Dataset": {"Name": recording.dataset, "Kind": recording.kind},
+        "Dataset": {
+            "Name": recording.dataset,
+            "Kind": assembled.brain.kind,
+            "Source": recording.source,
+            "Space": recording.space,
+            "Resolution": recording.res,
+            "Atlas": config.align.atlas,
+        },
         "RepetitionTime": recording.t_r,
         "NumberOfVolumes": len(design.X),
         "NumberOfFeatures": design.X.shape[1],
@@ -96,7 +105,11 @@ def _description(
             "HRF": align.hrf,
             "Delays": list(align.delays),
             "Log": list(align.log),
+            "Drift": align.drift,
             "HighPass": align.high_pass,
+            "LowPass": align.low_pass,
+            "StandardizeBOLD": align.standardize_bold,
+            "Partial": align.partial,
             "Standardize": align.standardize,
         },
         "Inference": {
@@ -155,10 +168,14 @@ def _null_table(observed: NDArray, null: NDArray, names: Sequence[str]) -> pd.Da
 
 def _warnings(assembled: Assembled, notes: Sequence[str]) -> list[str]:
     found = list(notes)
-    for what, dropped in (("responses", assembled.dropped_responses), ("features", assembled.dropped_features)):
+    # a response without data in some run is dropped like a constant one; features without data are an error
+    for what, dropped in (
+        ("constant or missing responses", assembled.dropped_responses),
+        ("constant features", assembled.dropped_features),
+    ):
         if dropped:
             shown = ", ".join(dropped[:10]) + (", …" if len(dropped) > 10 else "")
-            found.append(f"{len(dropped)} constant {what} were left out: {shown}.")
+            found.append(f"{len(dropped)} {what} were left out: {shown}.")
     for text in found:
         log.warning("%s", text)
     return found

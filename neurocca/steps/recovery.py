@@ -31,14 +31,12 @@ def recovery(recording: Recording, assembled: Assembled, variates: NDArray, maps
     DataFrame or None
         As `match_planted`; None where the dataset has no such truth.
     """
-    from neurocca.io.volumes import read_volumes
-
     truth = _truth_files(recording)
     if truth is None:
         return None
     planted = read_table(truth[1])
     courses = planted.to_numpy(dtype=float)[_kept_rows(assembled.qc)]
-    return match_planted(list(planted.columns), courses, read_volumes(truth[0], assembled.mask), variates, maps)
+    return match_planted(list(planted.columns), courses, assembled.brain.read((truth[0],)), variates, maps)
 
 
 def match_planted(
@@ -72,7 +70,7 @@ def match_planted(
 
 
 def _truth_files(recording: Recording) -> tuple[Path, Path] | None:
-    func = recording.runs[0].bold.parent
+    func = recording.runs[0].bold[0].parent
     root = next(p for p in func.parents if p.name == f"sub-{recording.subject}").parent
     folder = root / "derivatives" / "truth" / func.relative_to(root)
     stem = f"sub-{recording.subject}_task-{recording.task}_desc-truth"

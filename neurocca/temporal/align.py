@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 
 from neurocca.config import AlignConfig
 from neurocca.design import FeatureSeries
-from neurocca.temporal.clean import clean, standardize
+from neurocca.temporal.clean import check_kept, clean_run, standardize
 from neurocca.temporal.delays import delay
-from neurocca.temporal.hrf import convolve_hrf
+from neurocca.temporal.hrf import convolve_hrf, convolve_kernel
+from neurocca.temporal.nuisance import nuisance_basis, residuals
+from neurocca.temporal.periodic import periodic_filter
 from neurocca.temporal.timing import bin_means, trim
 
 HRF_BIN = 0.1
@@ -26,8 +28,11 @@ def align_features(
     *,
     onset: float = 0.0,
     cut: tuple[int, int] = (0, 0),
+    reference: float | None = None,
+    kernel: NDArray | None = None,
+    nuisance: tuple[NDArray, NDArray] | None = None,
 ) -> NDArray[np.float64]:
-    """Features of one run at the volumes' times, filtered, delayed or convolved, trimmed and scaled.
+    """Features of one run at the volumes' times, delayed or convolved, trimmed, filtered and scaled.
 
     Parameters
     ----------
@@ -41,28 +46,89 @@ def align_features(
         Seconds from the first volume to the start of the film.
     cut : pair of int
         Volumes to cut off the start and the end.
+    reference : float, optional
+        Seconds into a volume that it stands for, as a sidecar says; ``config.slice_reference`` by default.
+    kernel : array, shape (m,), optional
+        The response every ``config.kernel_step`` seconds, for response "kernel".
+    nuisance : (basis, kept), optional
+        Of the run's BOLD, see `bold_nuisance`: for partial CCA.
 
     Returns
     -------
     array, shape (n_volumes - cut, p)
-        Columns in the order of ``aligned_names``.
+        Columns in the order of ``aligned_names``. All volumes have a row, also those whose BOLD is censored.
 
     Raises
     ------
     ValueError
-        When the film ends more than one volume before the run, or outlasts it by more than ``max_excess``.
+        When the film ends more than one volume before the run, or outlasts it by more than ``max_excess``; when a
+        kernel or nuisance variables are asked for and missing.
     """
+    if config.partial and nuisance is None:
+        raise ValueError("align.partial takes the nuisance variables of the run's BOLD.")
     for space in series:
         _check_duration(space, n_volumes * t_r, t_r, onset, config.max_excess)
-    responses = [_respond(space, n_volumes, t_r, config, onset) for space in series]
-    rows = trim(np.hstack(responses), *cut)
+    seconds = config.slice_reference * t_r if reference is None else reference
+    response = np.hstack([_respond(space, n_volumes, t_r, config, onset, seconds, kernel) for space in series])
+    if config.partial and nuisance is not None:
+        rows = trim(residuals(response, *nuisance), *cut)
+    else:
+        # after trimming: the rows that a test rotates are those that the filter is periodic over
+        high_pass = config.high_pass if config.drift == "cosine" else 0.0
+        rows = periodic_filter(trim(response, *cut), t_r, high_pass, config.low_pass)
     return standardize(rows) if config.standardize == "run" else rows - rows.mean(axis=0)
 
 
+def bold_nuisance(
+    n_volumes: int, t_r: float, config: AlignConfig, confounds: NDArray | None = None, kept: NDArray | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """What leaves the BOLD of one run.
+
+    Parameters
+    ----------
+    n_volumes : int
+    t_r : float
+        Seconds.
+    config : AlignConfig
+    confounds : array, shape (n_volumes, c), optional
+    kept : array of bool, shape (n_volumes,), optional
+        Volumes that are not censored; all by default.
+
+    Returns
+    -------
+    basis : array, shape (n_volumes, r)
+    kept : array of bool, shape (n_volumes,)
+
+    Raises
+    ------
+    ValueError
+        When confounds do not fit, or leave no degrees of freedom.
+    """
+    rows = check_kept(kept, n_volumes)
+    basis = nuisance_basis(
+        n_volumes,
+        t_r,
+        drift=config.drift,
+        high_pass=config.high_pass,
+        low_pass=config.low_pass,
+        confounds=confounds,
+        kept=rows,
+    )
+    return basis, rows
+
+
 def align_bold(
-    bold: NDArray, t_r: float, config: AlignConfig, *, confounds: NDArray | None = None, cut: tuple[int, int] = (0, 0)
-) -> NDArray[np.float64]:
-    """BOLD of one run without drift and confounds, in units of its own standard deviation, trimmed.
+    bold: NDArray,
+    t_r: float,
+    config: AlignConfig,
+    *,
+    confounds: NDArray | None = None,
+    kept: NDArray[np.bool_] | None = None,
+    cut: tuple[int, int] = (0, 0),
+) -> NDArray[np.floating]:
+    """BOLD of one run without drift and confounds, scaled and trimmed.
+
+    `neurocca.temporal.clean.clean_run` does the same in place, and says what became of the columns.
 
     Parameters
     ----------
@@ -71,6 +137,8 @@ def align_bold(
         Seconds.
     config : AlignConfig
     confounds : array, shape (n_volumes, c), optional
+    kept : array of bool, shape (n_volumes,), optional
+        Volumes that are not censored; all by default. Others are 0 in the result.
     cut : pair of int
         Volumes to cut off the start and the end.
 
@@ -78,31 +146,44 @@ def align_bold(
     -------
     array, shape (n_volumes - cut, q)
     """
-    return standardize(trim(standardize(clean(bold, t_r, config.high_pass, confounds)), *cut))
+    basis, rows = bold_nuisance(len(bold), t_r, config, confounds, kept)
+    return clean_run(bold, basis, kept=rows, scale=config.standardize_bold, cut=cut).data
 
 
 def aligned_names(series: Sequence[FeatureSeries], config: AlignConfig) -> list[tuple[int, str, str]]:
     """Space index, feature name and delay or basis function of every column of ``align_features``."""
-    variants = [str(d) for d in config.delays] if config.response == "delays" else _basis_names(config.hrf)
+    if config.response == "delays":
+        variants = [str(d) for d in config.delays]
+    else:
+        variants = _basis_names(config.hrf) if config.response == "hrf" else [""]
     return [(i, name, variant) for i, space in enumerate(series) for variant in variants for name in space.names]
 
 
-def _respond(series: FeatureSeries, n_volumes: int, t_r: float, config: AlignConfig, onset: float) -> NDArray:
-    if config.response == "delays":
-        binned = _take_log(bin_means(series, t_r, n_volumes, onset), series.names, config.log)
-        return delay(_filter(binned, t_r, config), config.delays)
+def _respond(
+    series: FeatureSeries,
+    n_volumes: int,
+    t_r: float,
+    config: AlignConfig,
+    onset: float,
+    reference: float,
+    kernel: NDArray | None,
+) -> NDArray:
+    if config.response in ("delays", "none"):
+        # bins of one volume, around what the volume stands for
+        binned = bin_means(series, t_r, n_volumes, onset + t_r / 2 - reference)
+        logged = _take_log(binned, series.names, config.log)
+        relative = logged - logged[:1]  # exactly zero where a feature is constant
+        centred = relative - relative.mean(axis=0)
+        return delay(centred, config.delays) if config.response == "delays" else centred
     per_volume = max(1, round(t_r / max(HRF_BIN, series.period)))
     width = t_r / per_volume
     binned = _take_log(bin_means(series, width, n_volumes * per_volume, onset), series.names, config.log)
-    # a volume stands for its middle: slices are acquired over the whole repetition time
-    middles = (np.arange(n_volumes) + 0.5) * t_r
-    response = convolve_hrf(binned, np.arange(len(binned)) * width, middles, config.hrf)
-    return _filter(response, t_r, config)
-
-
-def _filter(data: NDArray, t_r: float, config: AlignConfig) -> NDArray:
-    filtered = clean(data, t_r, config.high_pass)
-    return standardize(filtered) if config.standardize == "run" else filtered
+    times, volume_times = np.arange(len(binned)) * width, np.arange(n_volumes) * t_r + reference
+    if config.response == "hrf":
+        return convolve_hrf(binned, times, volume_times, config.hrf)
+    if kernel is None:
+        raise ValueError("align.response='kernel' takes a kernel.")
+    return convolve_kernel(binned, times, volume_times, kernel, config.kernel_step)
 
 
 def _take_log(data: NDArray, names: Sequence[str], log: Sequence[str]) -> NDArray:

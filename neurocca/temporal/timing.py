@@ -1,6 +1,7 @@
 """When samples and volumes are, and which of them are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ def bin_means(series: FeatureSeries, width: float, n_bins: int, onset: float = 0
 
     Bin v covers [v width, (v + 1) width) in seconds since the first volume. A bin without samples takes the one that
     is on screen when it begins; before the film that is its first sample, after it its last.
+
+    The mean is the low-pass filter of the down-sampling: it halves the power (-3 dB) at 0.443 / width Hz, which is
+    0.22 Hz for volumes of 2 s, and is zero at 1 / width.
 
     Parameters
     ----------
@@ -42,6 +46,46 @@ def bin_means(series: FeatureSeries, width: float, n_bins: int, onset: float = 0
     empty = counts == 0
     means[empty] = relative[np.clip(edges[:-1][empty] - 1, 0, len(times) - 1)]
     return means + series.data[0]
+
+
+def reference_time(t_r: float, sidecar: Mapping[str, Any], fraction: float = 0.5) -> float:
+    """Seconds into a volume that its values stand for.
+
+    Parameters
+    ----------
+    t_r : float
+        Seconds.
+    sidecar : mapping
+        What the sidecar of the BOLD file says. ``StartTime`` is what a slice-timing correction has brought all slices
+        to; else slices lie between the first and the last of ``SliceTiming``.
+    fraction : float
+        Of the repetition time, where the sidecar says neither.
+
+    Raises
+    ------
+    ValueError
+        When the sidecar's times are no numbers of seconds within the repetition time.
+
+    Examples
+    --------
+    >>> reference_time(2.0, {"SliceTimingCorrected": True, "StartTime": 0.957})
+    0.957
+    >>> reference_time(2.0, {"SliceTiming": [0.0, 0.5, 1.0, 1.5]})
+    0.75
+    >>> reference_time(2.0, {})
+    1.0
+    """
+    times: Any = [sidecar["StartTime"]] if "StartTime" in sidecar else sidecar.get("SliceTiming") or [fraction * t_r]
+    try:
+        found = np.asarray(times, dtype=float).ravel()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"StartTime or SliceTiming must be seconds, not {times!r}.") from error
+    if not np.all((found >= 0) & (found <= t_r)):
+        raise ValueError(
+            f"StartTime or SliceTiming reach from {found.min():g} to {found.max():g}: seconds between 0 and the "
+            f"repetition time of {t_r:g} s are expected."
+        )
+    return float(found.min() + found.max()) / 2
 
 
 def trim(array: NDArray, start: int, end: int) -> NDArray:

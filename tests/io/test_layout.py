@@ -8,6 +8,7 @@ import pytest
 from neurocca import studyforrest as sf
 from neurocca.errors import DataError, NoInputError, NoMatchError, UsageError
 from neurocca.io.layout import find_recordings
+from neurocca.io.query import Query
 from neurocca.io.recording import run_label
 
 
@@ -53,14 +54,16 @@ def test_participants_and_tasks_are_chosen_by_name(tmp_path):
         touch(tmp_path / f"sub-{subject}" / f"sub-{subject}_task-{task}_run-1_bold.csv")
     with pytest.raises(UsageError, match="film, rest: choose one with --task-id"):
         find_recordings(tmp_path, t_r=1.0)
-    found = find_recordings(tmp_path, ["sub-02", "01", "02"], task="film", t_r=1.0)
+    found = find_recordings(tmp_path, Query(("sub-02", "01", "02"), "film"), t_r=1.0)
     assert [r.subject for r in found] == ["02", "01"]
     with pytest.raises(NoMatchError, match="no participant '99'; the dataset has 01, 02"):
-        find_recordings(tmp_path, ["99"], task="film", t_r=1.0)
-    with pytest.raises(NoMatchError, match="participant 01 has no task 'rest'"):
-        find_recordings(tmp_path, task="rest", t_r=1.0)
+        find_recordings(tmp_path, Query(("99",), "film"), t_r=1.0)
+    with pytest.raises(NoMatchError, match="participant 01 has no BOLD of task 'rest'"):
+        find_recordings(tmp_path, Query(("01", "02"), "rest"), t_r=1.0)
+    # those who are not asked for by name are left out where they lack the task
+    assert [r.subject for r in find_recordings(tmp_path, Query(task="task-rest"), t_r=1.0)] == ["02"]
     with pytest.raises(NoMatchError, match="no task 'music'"):
-        find_recordings(tmp_path, task="music", t_r=1.0)
+        find_recordings(tmp_path, Query(task="music"), t_r=1.0)
 
 
 def test_nothing_to_read(tmp_path):
@@ -76,7 +79,7 @@ def test_nothing_to_read(tmp_path):
 def test_bids_runs_films_and_onsets(tmp_path):
     root = bids_dataset(tmp_path / "ds")
     confounds = touch(root / "derivatives/m/sub-01/func/sub-01_task-film_run-02_desc-confounds_timeseries.tsv")
-    (recording,) = find_recordings(root, ["01"])
+    (recording,) = find_recordings(root, Query(("01",)))
     assert (recording.t_r, recording.simulated, recording.dataset) == (1.5, True, "toy")
     (tmp_path / "other").mkdir()
     assert len(find_recordings(tmp_path / "other" / ".." / "ds")[0].runs) == 2
@@ -101,7 +104,9 @@ def test_bids_files_without_a_task_are_passed_over(tmp_path):
 
 def test_bids_repetition_time(tmp_path):
     root = bids_dataset(tmp_path / "ds")
-    with pytest.raises(DataError, match=r"sidecar says a repetition time of 1\.5 s, align\.t_r says 2\.0 s"):
+    with pytest.raises(
+        DataError, match=r"task-film_bold\.json says a repetition time of 1\.5 s, --t-r \(align\.t_r\) says 2\.0 s"
+    ):
         find_recordings(root, t_r=2.0)
     bare = bids_dataset(tmp_path / "bare", sidecar=False)
     with pytest.raises(DataError, match="no RepetitionTime"):

@@ -204,7 +204,9 @@ def blob_maps(rng: np.random.Generator, k: int) -> nibabel.Nifti1Image:
             distance = np.linalg.norm(xyz - (x, y + shift, z + shift), axis=-1)
             maps[..., component] += r * np.exp(-(distance**2) / (2 * 12**2))
     maps[~inside] = 0
-    return nibabel.Nifti1Image(maps, mask.affine)
+    image = nibabel.Nifti1Image(maps, mask.affine)
+    image.set_sform(mask.affine, code="mni")
+    return image
 
 
 def make_voxel_report() -> ReportData:

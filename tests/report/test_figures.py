@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import matplotlib as mpl
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -225,3 +226,26 @@ def test_map_of_zeros_can_be_drawn(voxels):
     image = type(voxels.maps)(np.zeros(voxels.maps.shape[:3], np.float32), voxels.maps.affine)
     assert map_range(image) == (1.0, 0.0)
     assert figures.brain_map(image).startswith("data:image/png;base64,")
+
+
+def test_profiles_of_surfaces_show_the_largest_of_every_pixel(rng):
+    values = rng.normal(0, 0.1, 20_000)
+    values[[7, 12_345]] = 0.9, -0.8
+    table = pd.DataFrame({"parcel": [f"L_{i}" for i in range(20_000)], "cca_00": values})
+    svg = figures.parcel_loadings(table, "cca_00", nouns="vertices", name="a")
+    assert len(svg) < 200_000
+    assert "largest in vertices L_7 (0.90)" in svg
+    assert "all 20000 vertices, in the order of the table" in svg
+    shown = figures.parcels._outline(values, 1), figures.parcels._outline(values, -1)
+    assert 7 in shown[0]
+    assert 12_345 in shown[1]
+
+
+def test_maps_outside_of_the_standard_space_are_drawn_where_they_lie(rng):
+    data = np.zeros((8, 9, 7), dtype=np.float32)
+    data[2:6, 2:7, 1:6] = rng.normal(0, 0.2, (4, 5, 5))
+    image = nibabel.Nifti1Image(data, np.diag([3, 3, 3, 1.0]))
+    assert figures.brain_map(image, standard=False).startswith("data:image/png")
+    cuts = figures.brains._cuts(image, standard=True)
+    assert [len(places) for places in cuts.values()] == [4, 4, 4]
+    assert all(6 < mm < 15 for mm in cuts["x"])

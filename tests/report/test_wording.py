@@ -47,7 +47,7 @@ def test_methods_report_what_was_done(parcels, voxels):
     for phrase in (
         "273 parcels of subject 01",
         "3,543 volumes entered the analysis; 56 volumes at the borders of runs were left out",
-        "5 constant parcels were left out",
+        "5 constant or missing parcels were left out",
         "cosines with periods above 128 s",
         "6 confound regressors per run",
         "delay of 1, 2, 3 and 4 volumes (2, 4, 6 and 8 s)",

@@ -6,6 +6,7 @@ import warnings
 from functools import cache
 
 import nibabel
+import nibabel.affines
 import numpy as np
 from matplotlib.figure import Figure
 from nilearn import plotting
@@ -28,7 +29,7 @@ _RIGHT = 0.88
 """Share of the width for the brains; the colour scale is beside them."""
 
 
-def brain_map(image: nibabel.Nifti1Image, *, width: int = 470, height: int = 470) -> str:
+def brain_map(image: nibabel.Nifti1Image, *, standard: bool = True, width: int = 470, height: int = 470) -> str:
     """Glass brain and ortho slices of one loading map, as a PNG data-URI.
 
     Limits are symmetric about zero. The glass brain shows the strongest 5 % of the voxels; in the slices weaker
@@ -37,26 +38,31 @@ def brain_map(image: nibabel.Nifti1Image, *, width: int = 470, height: int = 470
     Parameters
     ----------
     image : Nifti1Image, 3D
-        Loadings in MNI space; voxels outside the mask are zero.
+        Loadings; voxels outside the mask are zero.
+    standard : bool
+        Whether the map is in MNI space. The template and the glass brain go with that space alone: others are drawn
+        without them.
     width, height : int
         Size on the page in pixels.
     """
     image = nibabel.Nifti1Image(np.nan_to_num(image.get_fdata(dtype=np.float32)), image.affine)
     limit, threshold = map_range(image)
+    tall = 0.245 if standard else 0.33
     with house_style(), warnings.catch_warnings():
         # slices beyond the mask, and maps of zeros, are drawn empty
         warnings.filterwarnings("ignore", message="empty mask", category=UserWarning)
         fig = Figure(figsize=(width / PX, height / PX), dpi=PX * SCALE, facecolor="white")
-        plotting.plot_glass_brain(
-            image, figure=fig, axes=(0, 0.74, _RIGHT, 0.26), display_mode="lyrz", cmap=SIGNED_MAP,
-            vmin=-limit, vmax=limit, threshold=threshold, plot_abs=False, colorbar=False, symmetric_cbar=True,
-        )  # fmt: skip
+        if standard:
+            plotting.plot_glass_brain(
+                image, figure=fig, axes=(0, 0.74, _RIGHT, 0.26), display_mode="lyrz", cmap=SIGNED_MAP,
+                vmin=-limit, vmax=limit, threshold=threshold, plot_abs=False, colorbar=False, symmetric_cbar=True,
+            )  # fmt: skip
         # opaque from the threshold on; a map of zeros has no such range
         fading = nibabel.Nifti1Image(np.abs(image.get_fdata(dtype=np.float32)), image.affine) if threshold else None
-        for row, (direction, cuts) in enumerate(_SLICES.items()):
+        for row, (direction, cuts) in enumerate(_cuts(image, standard).items()):
             slices = plotting.plot_stat_map(
-                image, bg_img=_background(), figure=fig, axes=(0, 0.245 * (2 - row), _RIGHT, 0.24),
-                display_mode=direction,
+                image, bg_img=_background() if standard else None, figure=fig, display_mode=direction,
+                axes=(0, tall * (2 - row), _RIGHT, tall - 0.005),
                 cut_coords=list(cuts), cmap=SIGNED_MAP, vmin=-limit, vmax=limit, transparency=fading, threshold=1e-9,
                 transparency_range=[0, threshold] if threshold else None, colorbar=False, annotate=False,
                 black_bg=False, draw_cross=False,
@@ -66,6 +72,21 @@ def brain_map(image: nibabel.Nifti1Image, *, width: int = 470, height: int = 470
         buffer = io.BytesIO()
         fig.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
     return "data:image/png;base64," + base64.b64encode(_compact(buffer.getvalue())).decode("ascii")
+
+
+def _cuts(image: nibabel.Nifti1Image, standard: bool) -> dict[str, tuple[float, ...]]:
+    """Slices in mm by direction: the usual ones where the map covers them, else four through what it covers."""
+    voxels = np.argwhere(image.get_fdata(dtype=np.float32))
+    if not len(voxels):
+        voxels = np.argwhere(np.ones(image.shape))
+    places = nibabel.affines.apply_affine(image.affine, voxels)
+    low, high = places.min(axis=0), places.max(axis=0)
+    found = {}
+    for axis, (direction, usual) in enumerate(_SLICES.items()):
+        covered = standard and low[axis] <= min(usual) and max(usual) <= high[axis]
+        inside = np.linspace(low[axis], high[axis], len(usual) + 2)[1:-1]
+        found[direction] = usual if covered else tuple(float(mm) for mm in inside)
+    return found
 
 
 @cache

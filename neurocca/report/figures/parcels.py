@@ -11,9 +11,14 @@ from neurocca.report.wording import listing, number
 ROW = 18
 """Height of a bar's row in pixels."""
 
+POINTS = 1000
+"""A profile is not drawn finer than this: surfaces have tens of thousands of vertices, and pages are to stay small."""
 
-def parcel_loadings(table: pd.DataFrame, component: str, *, name: str, width: int = 470, n_top: int = 15) -> str:
-    """Parcels with the largest positive and negative loadings, and the profile over all parcels.
+
+def parcel_loadings(
+    table: pd.DataFrame, component: str, *, name: str, nouns: str = "parcels", width: int = 470, n_top: int = 15
+) -> str:
+    """Parcels, or vertices, with the largest positive and negative loadings, and the profile over all parcels.
 
     Parameters
     ----------
@@ -22,6 +27,8 @@ def parcel_loadings(table: pd.DataFrame, component: str, *, name: str, width: in
     component : str
     name : str
         Prefix of the ids inside, unique on the page.
+    nouns : str
+        What the rows of the table are.
     width : int
         In pixels.
     n_top : int
@@ -33,8 +40,8 @@ def parcel_loadings(table: pd.DataFrame, component: str, *, name: str, width: in
     up = [int(i) for i in order[::-1][:n_top] if values[i] > 0]
     down = [int(i) for i in order[:n_top] if values[i] < 0]
     alt = (
-        f"Parcel loadings of {component}: largest in parcels {_named(labels, values, up)}; "
-        f"smallest in {_named(labels, values, down)}; {len(values)} parcels in all."
+        f"Loadings of {component}: largest in {nouns} {_named(labels, values, up)}; "
+        f"smallest in {_named(labels, values, down)}; {len(values)} {nouns} in all."
     )
     limit, half = float(np.max(np.abs(values))) or 1.0, (width - 20) / 2
     height = ROW * max(len(up), len(down), 1)
@@ -46,7 +53,7 @@ def parcel_loadings(table: pd.DataFrame, component: str, *, name: str, width: in
             ax.set_ylim(height / ROW - 0.5, -0.5)
             title = "most positive" if sign > 0 else "most negative"
             ax.set_title(title, loc="left", color=signed_colour(sign), pad=5)
-        _profile(place(fig, 58, height + 54, width - 66, 74), values, limit)
+        _profile(place(fig, 58, height + 54, width - 66, 74), values, limit, nouns)
         return to_svg(fig, name, alt)
 
 
@@ -67,10 +74,10 @@ def _ranked_bars(ax: Axes, labels: list[str], values: NDArray[np.floating], limi
         ax.text(0, 0, "none", va="center_baseline", color=MUTED)
 
 
-def _profile(ax: Axes, values: NDArray[np.floating], limit: float) -> None:
-    """All parcels in the table's order."""
+def _profile(ax: Axes, values: NDArray[np.floating], limit: float, nouns: str) -> None:
+    """All parcels in the table's order; of very many the largest ones of every pixel."""
     for sign in (1, -1):
-        x = np.flatnonzero(np.sign(values) == sign)
+        x = _outline(values, sign)
         # one path with gaps instead of a path per parcel: a tenth of the size
         stems = np.column_stack([np.zeros(len(x)), values[x], np.full(len(x), np.nan)]).ravel()
         width = max(0.6, min(6, 310 / len(values)))
@@ -79,4 +86,14 @@ def _profile(ax: Axes, values: NDArray[np.floating], limit: float) -> None:
     ax.set_xlim(-1, len(values))
     ax.set_ylim(-1.05 * limit, 1.05 * limit)
     ax.set_ylabel("loading")
-    ax.set_xlabel(f"all {len(values)} parcels, in the order of the table")
+    ax.set_xlabel(f"all {len(values)} {nouns}, in the order of the table")
+
+
+def _outline(values: NDArray[np.floating], sign: int) -> NDArray[np.intp]:
+    """Places of one sign that show: all, or the largest in each of POINTS stretches."""
+    if len(values) <= POINTS:
+        return np.flatnonzero(np.sign(values) == sign)
+    stretches = np.array_split(sign * values, POINTS)
+    starts = np.cumsum([0, *map(len, stretches)])[:-1]
+    largest = starts + [int(np.argmax(stretch)) for stretch in stretches]
+    return np.asarray(largest[sign * values[largest] > 0])

@@ -1,0 +1,114 @@
+"""What was found, as text: what ``--dry-run`` prints."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from neurocca.config import Config
+from neurocca.io.layout import find_recordings
+from neurocca.io.query import Query
+from neurocca.io.recording import Recording, RunFiles
+from neurocca.io.store import FeatureStore
+from neurocca.steps.assemble import match_runs
+from neurocca.steps.participant import check_folders
+
+
+def describe_inputs(
+    bids_dir: Path, output_dir: Path, config: Config, query: Query, features: Path | None = None
+) -> str:
+    """Participants, runs and files that an analysis would read; nothing is written.
+
+    Parameters
+    ----------
+    bids_dir, output_dir : Path
+    config : Config
+    query : Query
+    features : Path, optional
+        Feature store; with it, runs that it lacks are marked.
+
+    Raises
+    ------
+    NeuroccaError
+        As the analysis itself would, where an input is missing or contradictory.
+    """
+    check_folders(bids_dir, output_dir)
+    recordings = find_recordings(bids_dir, query, t_r=config.align.t_r)
+    first = recordings[0]
+    lines = [f"{first.dataset} ({bids_dir}), task {first.task}: {_counted(len(recordings), 'participant')}"]
+    lines += [f"derivative {name}: {folder}" for name, folder in query.derivatives.items()]
+    used: dict[str, set[str]] = {}
+    if features is not None:
+        with FeatureStore(features) as store:
+            lines.append(f"features {features}:")
+            lines += [f"  {space}: runs {', '.join(store.runs(space))}" for space in store.spaces]
+            for recording in recordings:
+                matched = match_runs(recording, store, config.align, strict=query.strict)
+                used[recording.subject] = {run.label for run in matched.runs}
+    for recording in recordings:
+        lines += ["", _headline(recording), *_folders(recording, bids_dir)]
+        lines.append(_table(recording, used.get(recording.subject)))
+    return "\n".join(lines)
+
+
+def _headline(recording: Recording) -> str:
+    words = [recording.kind, f"from {recording.source}"]
+    pairs = (("space", recording.space), ("res", recording.res), ("desc", recording.desc))
+    words += [f"{key} {label}" for key, label in pairs if label is not None]
+    words.append(f"TR {recording.t_r:g} s")
+    if recording.missing:
+        words.append(f"missing runs {', '.join(recording.missing)}")
+    return f"sub-{recording.subject}: {_counted(len(recording.runs), 'run')}, {', '.join(words)}"
+
+
+def _folders(recording: Recording, root: Path) -> list[str]:
+    """Where the files lie, said once: names in the table then fit into a line."""
+    columns = {
+        "bold": [path for run in recording.runs for path in run.bold],
+        "mask": list(recording.masks),
+        "confounds": [run.confounds for run in recording.runs if run.confounds],
+        "film": [run.film for run in recording.runs if run.film],
+    }
+    named = {column: dict.fromkeys(_relative(path.parent, root) for path in paths) for column, paths in columns.items()}
+    return [f"  {column} in {', '.join(folders)}" for column, folders in named.items() if folders]
+
+
+def _relative(path: Path, root: Path) -> str:
+    return os.path.relpath(path.absolute(), root.absolute())
+
+
+def _table(recording: Recording, used: set[str] | None) -> str:
+    rows = [_row(recording, run, used) for run in recording.runs]
+    # columns that say nothing of any run are left out
+    columns = [column for column in rows[0] if any(row[column] for row in rows)]
+    cells = [columns, *([row[column] for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _row(recording: Recording, run: RunFiles, used: set[str] | None) -> dict[str, str]:
+    shared = [f"sub-{recording.subject}_", f"ses-{run.session}_", f"task-{recording.task}_"]
+    return {
+        "run": run.label,
+        "session": run.session or "",
+        "bold": _names(run.bold, shared),
+        "mask": _names(run.masks, shared),
+        "confounds": f"{_names([run.confounds], shared)} ({run.confounds_kind})" if run.confounds else "",
+        "film": "" if run.film is None else run.film.name if run.film.is_file() else f"{run.film.name} (not here)",
+        "onset": f"{run.onset:g} s" if run.film else "",
+        "cut": f"{run.cut[0]}+{run.cut[1]}" if any(run.cut) else "",
+        "slices": f"at {run.start_time:g} s" if run.start_time is not None else "timed" if run.slice_timing else "",
+        "features": "" if used is None else "yes" if run.label in used else "no",
+    }
+
+
+def _names(paths: Iterable[Path], shared: Iterable[str]) -> str:
+    """File names without what those of all runs begin with."""
+    names = [path.name for path in paths]
+    for prefix in shared:
+        names = [name.removeprefix(prefix) for name in names]
+    return ", ".join(names)
+
+
+def _counted(n: int, word: str) -> str:
+    return f"{n} {word}{'' if n == 1 else 's'}"

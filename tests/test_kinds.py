@@ -1,0 +1,175 @@
+"""The same subject in every kind and layout of BOLD, through the real command: the same components and maps."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from neurocca import studyforrest
+from neurocca.cli import main
+from tests import planted
+
+# the trim is studyforrest's between runs, here for every kind and run: all hold the same volumes then
+CONFIG = """
+[align]
+fd_threshold = 1.0
+trim = [4, 4]
+[fit]
+n_components = 2
+shrinkage_x = [0.1]
+shrinkage_y = [0.1, 0.5]
+[inference]
+n_permutations = 19
+"""
+COLUMNS = ("volumes", "surface", "grayordinates", "xcpd", "aligned", "aggregate")
+"""Kinds that hold the same columns; "atlas" holds their means."""
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """What the command wrote of one kind."""
+
+    root: Path
+    task: str
+
+    @property
+    def func(self) -> Path:
+        return self.root / "sub-01" / "func"
+
+    @property
+    def record(self) -> dict:
+        return json.loads((self.func / f"sub-01_task-{self.task}_desc-cca_decomposition.json").read_text())
+
+    @property
+    def page(self) -> str:
+        return (self.root / f"sub-01_task-{self.task}.html").read_text()
+
+    @property
+    def held_out(self) -> np.ndarray:
+        return np.array([component["HeldOutCorrelation"] for component in self.record["Components"]])
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """The subject, and what the command wrote of every kind."""
+    folder = tmp_path_factory.mktemp("kinds")
+    subject = planted.simulate(folder / "features.h5")
+    planted.write_fmriprep(folder / "raw", subject)
+    planted.write_xcpd(folder / "xcpd", subject)
+    planted.write_aligned(folder / "aligned", folder / "tnt", subject)
+    planted.write_aggregate(folder / "aggregate", subject)
+    (folder / "config.toml").write_text(CONFIG)
+    prep = ("-d", f"fmriprep={folder / 'raw/derivatives/fmriprep'}", "--space")
+    commands = {
+        "volumes": ("raw", *prep, "MNI152NLin2009cAsym"),
+        "atlas": ("raw", *prep, "MNI152NLin2009cAsym", "--atlas", str(folder / "atlas.nii.gz")),
+        "surface": ("raw", *prep, "fsaverage5"),
+        "grayordinates": ("raw", *prep, "fsLR"),
+        "xcpd": ("xcpd", "-d", f"raw={folder / 'raw'}"),
+        "aligned": ("aligned", "-d", f"templatetransforms={folder / 'tnt'}"),
+        "aggregate": ("aggregate",),
+    }
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        # tables of the published lengths would take long
+        patch.setattr(studyforrest, "N_VOLUMES", (planted.N_VOLUMES,) * 8)
+        for kind, (root, *options) in commands.items():
+            out = folder / f"out-{kind}"
+            files = ["--features", str(folder / "features.h5"), "--config-file", str(folder / "config.toml")]
+            assert main([str(folder / root), str(out), "participant", *files, *options]) == 0, kind
+            found[kind] = Analysed(out, "avmovie" if root.startswith("a") else "film")
+    return subject, found
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_the_same_components_come_out_of_every_kind(study, kind):
+    """Denoised tables hold values between the censored volumes' neighbours, where the others leave 16 of 600 out."""
+    _, found = study
+    np.testing.assert_allclose(found[kind].held_out, found["volumes"].held_out, atol=0.02)
+    assert [c["PValueHeldOut"] for c in found[kind].record["Components"]] == [0.05, 0.05]
+
+
+def test_means_of_an_atlas_have_the_same_components(study):
+    """Means lose the noise of single voxels, a small part of what limits the correlations; these grow a little."""
+    _, found = study
+    gained = found["atlas"].held_out - found["volumes"].held_out
+    assert np.all((gained > -0.02) & (gained < 0.05)), gained
+
+
+@pytest.mark.parametrize("name", ["desc-cca_components", "stat-r_desc-ccaStimulus_statmap"])
+@pytest.mark.parametrize("kind", [*COLUMNS, "atlas"])
+def test_the_planted_maps_are_in_the_files(study, kind, name):
+    subject, found = study
+    maps = planted.read_map(found[kind].func, name, subject)
+    expected = subject.maps
+    if kind == "atlas":
+        of_parcel = [subject.maps[:, subject.parcels == label].mean(axis=1) for label in np.unique(subject.parcels)]
+        expected = np.array(of_parcel).T
+    r = np.abs([np.corrcoef(a, b)[0, 1] for a, b in zip(maps, expected, strict=True)])
+    assert np.all(r >= 0.9), r
+
+
+def test_maps_are_named_after_the_space_and_lie_on_its_grid(study):
+    subject, found = study
+    names = {kind: {path.name for path in found[kind].func.glob("*_components.*")} for kind in found}
+    stem = "sub-01_task-film_space-MNI152NLin2009cAsym_res-2_desc-cca_components"
+    assert names["volumes"] == {f"{stem}.nii.gz", f"{stem}.json"}
+    assert names["atlas"] == {f"{stem}.nii.gz", f"{stem}.tsv", f"{stem}.json"}
+    assert "sub-01_task-film_hemi-R_space-fsaverage5_desc-cca_components.func.gii" in names["surface"]
+    assert "sub-01_task-film_space-fsLR_desc-cca_components.dscalar.nii" in names["grayordinates"]
+    assert "sub-01_task-avmovie_space-bold3Tp2_desc-cca_components.nii.gz" in names["aligned"]
+    image = nib.load(found["volumes"].func / f"{stem}.nii.gz")
+    np.testing.assert_array_equal(image.affine, planted.AFFINE)
+    assert not image.get_fdata()[~subject.mask].any()
+
+
+def test_what_was_cleaned_is_in_the_record(study):
+    subject, found = study
+    spiked = [int(np.sum(run.displacement > 1)) for run in subject.runs]
+    for kind in ("volumes", "atlas", "surface", "grayordinates", "aligned"):
+        runs = found[kind].record["Runs"]
+        assert [run["Confounds"] for run in runs] == [6] * 4
+        assert all(run["Censored"] >= n for run, n in zip(runs, spiked, strict=True)), kind
+    assert [run["Confounds"] for run in found["xcpd"].record["Runs"]] == [0] * 4
+    assert found["xcpd"].record["DroppedResponses"] == ["Nowhere"]
+
+
+WORDS = {
+    "volumes": "voxels",
+    "atlas": "parcels",
+    "surface": "vertices",
+    "grayordinates": "grayordinates",
+    "xcpd": "parcels",
+    "aligned": "voxels",
+    "aggregate": "parcels",
+}
+
+
+@pytest.mark.parametrize("kind", list(WORDS))
+def test_the_report_calls_columns_what_they_are(study, kind):
+    _, found = study
+    page = re.sub(r'(id|href|clip-path)="[^"]*"', "", found[kind].page.partition('id="about"')[0])
+    n = found[kind].record["NumberOfResponses"]
+    assert f"BOLD time series of {n} {WORDS[kind]}" in page
+    others = set(WORDS.values()) - {WORDS[kind]}
+    assert not [word for word in others if re.search(rf"\b{word}\b", page)]
+    assert ("MNI space" in page) == (kind == "volumes")
+
+
+def test_derivatives_are_valid_bids(study):
+    _, found = study
+    program = Path(sys.executable).with_name("bids-validator-deno")
+    # side by side: each takes a second to start
+    running = {
+        kind: subprocess.Popen([program, a.root, "--format", "json"], stdout=subprocess.PIPE)
+        for kind, a in found.items()
+    }
+    for kind, process in running.items():
+        issues = json.loads(process.communicate()[0])["issues"]["issues"]
+        assert [issue for issue in issues if issue["severity"] == "error"] == [], kind
