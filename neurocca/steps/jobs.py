@@ -7,14 +7,14 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed
-from joblib.externals.loky import get_reusable_executor
+from joblib import cpu_count, effective_n_jobs
+from joblib.externals.loky import ProcessPoolExecutor, as_completed
+from threadpoolctl import threadpool_limits
 
 from neurocca.config import FeaturesConfig
 from neurocca.errors import DataError, UsageError
@@ -27,6 +27,8 @@ from neurocca.steps.progress import progress_bar
 from neurocca.steps.reduction import Projection
 
 log = logging.getLogger(__name__)
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def run_jobs(jobs: Sequence[Job], folder: Path, n_jobs: int) -> list[Finished]:
     folder : Path
         For the parts.
     n_jobs : int
-        Processes; with one, this one.
+        Processes; with one, this one. -1 is one for each core.
 
     Raises
     ------
@@ -111,34 +113,44 @@ def run_jobs(jobs: Sequence[Job], folder: Path, n_jobs: int) -> list[Finished]:
     """
     for job in jobs:
         job.one.check(job.film)  # before hours of work on another pass
+    n_jobs = effective_n_jobs(n_jobs)
     if n_jobs == 1:
         return [_run(job, folder) for job in jobs]
     finished: dict[int, Finished] = {}
-    worker = partial(_in_worker, folder=folder, level=log.getEffectiveLevel(), parent=os.getpid())
-    with progress_bar(len(jobs), "features", "pass") as done, _workers():
-        runner = Parallel(n_jobs, return_as="generator_unordered")
-        for k, one in runner(delayed(worker)(k, job) for k, job in enumerate(jobs)):
-            finished[k] = one
+    with progress_bar(len(jobs), "features", "pass") as done, _processes(min(n_jobs, len(jobs))) as pool:
+        numbers = {pool.submit(_run, job, folder): k for k, job in enumerate(jobs)}
+        for future in as_completed(numbers):
+            finished[numbers[future]] = future.result()
             done(1)
     return [finished[k] for k in range(len(jobs))]
 
 
 @contextmanager
-def _workers() -> Iterator[None]:
-    """End the processes when something goes wrong: left to themselves they complain after the one line that counts."""
+def _processes(n: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes of this call alone, with a fair share of the cores each.
+
+    joblib's own are kept from call to call, and have been seen to leave a later one waiting for ever.
+    """
+    threads = str(max(1, cpu_count() // n))
+    env = {
+        name: os.environ.get(name, threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    }
+    arguments = (logging.getLogger("neurocca").getEffectiveLevel(), os.getpid())
+    pool = ProcessPoolExecutor(n, initializer=_begin, initargs=arguments, env=env)
     try:
-        yield
+        yield pool
     except BaseException:
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        # left to themselves they complain after the one line that counts
+        pool.shutdown(wait=True, kill_workers=True)
         raise
+    pool.shutdown(wait=True)
 
 
-def _in_worker(k: int, job: Job, *, folder: Path, level: int, parent: int) -> tuple[int, Finished]:
-    """Run a job in a process that says what it does as the first one would, and that does not outlive that one."""
+def _begin(level: int, parent: int) -> None:
+    """Make a process say what it does as the first one would, and end with that one."""
     logging.basicConfig(level=logging.WARNING, format="neurocca: %(message)s")
     logging.getLogger("neurocca").setLevel(level)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    return k, _run(job, folder)
 
 
 def _end_with(parent: int) -> None:
@@ -160,7 +172,9 @@ def _make(job: Job, parts: Parts) -> None:
     start, before = time.perf_counter(), len(parts)
     if before:
         log.info("run %s, %s: goes on at block %d", film.run, one.name, before)
-    with progress_bar(one.total(film), f"run {film.run} {one.name}", "frame") as done:
+    # sums of several threads differ in their last digits; a network says how many it had
+    alone = nullcontext() if isinstance(one, NetworkPass) else threadpool_limits(1)
+    with alone, progress_bar(one.total(film), f"run {film.run} {one.name}", "frame") as done:
         about = one.run(film, parts, done)
     parts.finish(asdict(about))
     seconds = time.perf_counter() - start
