@@ -92,6 +92,7 @@ def stack_runs(
     x_names: Sequence[str] = (),
     y_names: Sequence[str] = (),
     kept: Sequence[NDArray[np.bool_]] | None = None,
+    copy: bool = True,
 ) -> Design:
     """Stack runs into one design after checking that they belong together.
 
@@ -107,6 +108,8 @@ def stack_runs(
         Column names.
     kept : sequence of arrays of bool, each of shape (n_r,), optional
         Volumes of each run whose BOLD is not censored; all by default.
+    copy : bool
+        Whether Y is copied even where its runs lie below one another in one array already, as `split_runs` gives them.
 
     Returns
     -------
@@ -139,7 +142,7 @@ def stack_runs(
     p, q = Xs[0].shape[1], Ys[0].shape[1]
     return Design(
         X=np.concatenate(Xs),
-        Y=np.concatenate(Ys),
+        Y=np.concatenate(Ys) if copy or (whole := _whole(Ys)) is None else whole,
         runs=np.repeat(np.asarray(labels), [len(x) for x in Xs]),
         x_names=_names(x_names, p, "x"),
         y_names=_names(y_names, q, "y"),
@@ -201,6 +204,17 @@ def _censored(kept: Sequence[NDArray[np.bool_]] | None, Ys: list[NDArray], label
             raise ValueError(f"run {label}: kept must be {len(y)} truth values, not {rows.dtype} of {rows.shape}.")
     stacked = np.concatenate(kept)
     return None if stacked.all() else stacked
+
+
+def _whole(parts: list[NDArray]) -> NDArray | None:
+    """The array of which parts are the rows, in order and without a gap; None where they are not."""
+    base = parts[0].base
+    if base is None or base.shape != (sum(map(len, parts)), parts[0].shape[1]) or not base.flags.c_contiguous:
+        return None
+    starts = np.cumsum([0, *map(len, parts)])[:-1] * base.strides[0]
+    places = [part.__array_interface__["data"][0] - base.__array_interface__["data"][0] for part in parts]
+    rows = all(part.base is base and part.strides == base.strides for part in parts)
+    return base if rows and places == starts.tolist() else None
 
 
 def _run_array(a: ArrayLike, name: str, label: Hashable) -> NDArray[np.floating]:

@@ -58,3 +58,15 @@ def test_censored_volumes_are_part_of_the_design():
     assert stack_runs(X, Y, kept=[np.ones(4, dtype=bool), np.ones(3, dtype=bool)]).kept is None
     with pytest.raises(ValueError, match="run 2: kept must be 3 truth values"):
         stack_runs(X, Y, kept=[kept[0], kept[0]])
+
+
+def test_runs_that_lie_together_need_not_be_copied(rng):
+    Y = rng.standard_normal((9, 3))
+    X = [np.ones((4, 2)), np.ones((5, 2))]
+    parts = np.split(Y, [4])
+    assert np.shares_memory(stack_runs(X, parts, copy=False).Y, Y)
+    assert not np.shares_memory(stack_runs(X, parts).Y, Y)
+    for other in ([Y[:4], Y[4:].copy()], [Y[5:], Y[:5]], [Y[:4, :2], Y[4:, :2]], [Y.copy()[:4], Y[4:]]):
+        design = stack_runs(X, other, copy=False)
+        assert not np.shares_memory(design.Y, Y)
+        np.testing.assert_array_equal(design.Y, np.concatenate(other))

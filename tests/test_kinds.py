@@ -138,6 +138,25 @@ def test_what_was_cleaned_is_in_the_record(study):
         assert all(run["Censored"] >= n for run, n in zip(runs, spiked, strict=True)), kind
     assert [run["Confounds"] for run in found["xcpd"].record["Runs"]] == [0] * 4
     assert found["xcpd"].record["DroppedResponses"] == ["Nowhere"]
+    said = (
+        "16 volumes with too much motion (framewise displacement above 1 mm, and short stretches between) were left out"
+    )
+    assert said in found["surface"].page
+    assert "6 confound regressors per run (motion6)" in found["surface"].page
+    inputs = {Path(file["Path"]).name for file in found["volumes"].record["Inputs"]}
+    assert "sub-01_task-film_run-1_space-MNI152NLin2009cAsym_res-2_desc-brain_mask.nii.gz" in inputs
+
+
+def test_film_and_brain_are_aligned_in_all_kinds(study):
+    _, found = study
+    for kind, analysed in found.items():
+        lag = analysed.record["Lag"]
+        assert lag["Peak"] in (4.0, 6.0), kind
+        assert lag["Warning"] == ""
+        assert max(lag["HeldOutCorrelation"]) > 0.3
+        assert f"best at a lag of <b>{lag['Peak']:g}&nbsp;s</b>" in analysed.page
+        figures = analysed.root / "sub-01" / "figures"
+        assert (figures / f"sub-01_task-{analysed.task}_desc-lag_plot.svg").is_file()
 
 
 WORDS = {

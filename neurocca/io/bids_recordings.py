@@ -13,6 +13,7 @@ from neurocca.errors import DataError, NoInputError, NoMatchError
 from neurocca.io.annex import check_here
 from neurocca.io.bids import BidsDataset, open_datasets
 from neurocca.io.choice import ChosenRun, SeriesFile, choose_recordings
+from neurocca.io.frame_log import check_events, is_frame_log, read_frame_log
 from neurocca.io.names import BidsName, shared_files
 from neurocca.io.query import Query
 from neurocca.io.recording import ConfoundsKind, Recording, RunFiles
@@ -221,13 +222,14 @@ def _is_denoised(bold: SeriesFile) -> bool:
 
 
 def _film(events: Path, folder: Path) -> tuple[Path | None, float]:
-    """Film in a folder, and its onset in seconds, where the events name one."""
+    """Film in a folder, and its onset in seconds, where the events name one; the onset alone of a log of frames."""
     table = read_table(events, required=("onset", "duration"))
+    logged = read_frame_log(events).onset if is_frame_log(table) else None
     if "stim_file" not in table:
-        return None, 0.0
+        return None, logged or 0.0
     if not pd.api.types.is_numeric_dtype(table["onset"]):
         raise DataError(f"{events}: column 'onset' holds values that are not numbers.")
-    shown = table.dropna(subset=["stim_file", "onset"]).sort_values("onset")
+    shown = table.dropna(subset=["stim_file", "onset"])
     films = shown["stim_file"].astype(str).unique()
     if len(films) == 0:
         return None, 0.0
@@ -237,4 +239,7 @@ def _film(events: Path, folder: Path) -> tuple[Path | None, float]:
     name = os.path.normpath(films[0])
     if os.path.isabs(name) or name.startswith(os.pardir):
         raise DataError(f"{events}: stim_file {films[0]!r} leads out of {folder}.")
+    if logged is not None:
+        return folder / name, logged
+    check_events(events, shown)
     return folder / name, float(shown["onset"].iloc[0])

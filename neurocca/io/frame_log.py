@@ -1,5 +1,6 @@
 """When the film began: from the log of a player that notes the time of every frame."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from neurocca.errors import DataError
 from neurocca.io.timeseries import read_table
+
+log = logging.getLogger(__name__)
 
 FRAME_COLUMNS = ("onset", "frameidx")
 
@@ -83,6 +86,20 @@ def read_frame_log(path: Path) -> FrameLog:
     return FrameLog(intercept, 1 / slope, len(onset), float(np.median(distance)), n_late)
 
 
+def film_onset(path: Path) -> float:
+    """Seconds from the first volume to the film, where a log of frames says it.
+
+    Raises
+    ------
+    NoInputError, DataError
+        As `read_frame_log`.
+    """
+    if not is_frame_log(read_table(path)):
+        log.warning("%s: no log of frames: the film is taken to begin with the first volume.", path)
+        return 0.0
+    return read_frame_log(path).onset
+
+
 def check_events(path: Path, table: pd.DataFrame) -> None:
     """Refuse events of one film that are not in order of time, or begin before the one before them has ended.
 
@@ -91,7 +108,7 @@ def check_events(path: Path, table: pd.DataFrame) -> None:
     path : Path
         For the message.
     table : DataFrame
-        With columns onset and duration, in seconds.
+        With columns onset and duration, in seconds; some rows of the file, whose numbers are the index.
 
     Raises
     ------
@@ -99,27 +116,32 @@ def check_events(path: Path, table: pd.DataFrame) -> None:
         The message names the file and the line.
     """
     onset, duration = _numbers(path, table, "onset"), _numbers(path, table, "duration", missing=True)
-    check_ascending(path, "onset", onset)
-    _check_overlap(path, onset, duration, 0.0)
+    lines = table.index.to_numpy() + 2
+    check_ascending(path, "onset", onset, lines)
+    _check_overlap(path, onset, duration, 0.0, lines)
 
 
-def check_ascending(path: Path, name: str, values: NDArray) -> None:
+def check_ascending(path: Path, name: str, values: NDArray, lines: NDArray | None = None) -> None:
     """Refuse a column that does not ascend, with the first line that breaks the order."""
     wrong = np.flatnonzero(np.diff(values) <= 0)
     if len(wrong):
         row = int(wrong[0])
+        line = row + 3 if lines is None else lines[row + 1]
         raise DataError(
-            f"{path}: {name} does not ascend: {values[row + 1]:g} on line {row + 3} comes after {values[row]:g}."
+            f"{path}: {name} does not ascend: {values[row + 1]:g} on line {line} comes after {values[row]:g}."
         )
 
 
-def _check_overlap(path: Path, onset: NDArray, duration: NDArray, tolerance: float) -> None:
+def _check_overlap(
+    path: Path, onset: NDArray, duration: NDArray, tolerance: float, lines: NDArray | None = None
+) -> None:
     ends = onset[:-1] + np.nan_to_num(duration[:-1])  # the last row's duration is often what came after the film
     wrong = np.flatnonzero(ends > onset[1:] + tolerance + 1e-6)
     if len(wrong):
         row = int(wrong[0])
+        line = row + 2 if lines is None else lines[row]
         raise DataError(
-            f"{path}: events overlap: the one on line {row + 2} ends at {ends[row]:g} s, and the next one begins at "
+            f"{path}: events overlap: the one on line {line} ends at {ends[row]:g} s, and the next one begins at "
             f"{onset[row + 1]:g} s."
         )
 
@@ -136,5 +158,5 @@ def _numbers(path: Path, table: pd.DataFrame, name: str, *, missing: bool = Fals
     values = table[name].to_numpy(dtype=float)
     bad = np.flatnonzero(np.isinf(values) if missing else ~np.isfinite(values))
     if len(bad):
-        raise DataError(f"{path}: column {name!r} is missing or infinite on line {bad[0] + 2}.")
+        raise DataError(f"{path}: column {name!r} is missing or infinite on line {table.index[bad[0]] + 2}.")
     return values

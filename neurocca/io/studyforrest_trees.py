@@ -2,16 +2,21 @@
 
 studyforrest-data-aligned has ``sub-01/in_bold3Tp2/sub-01_task-avmovie_run-1_bold.nii.gz`` on each participant's own
 grid of 64 x 86 x 45 voxels, with FSL's motion parameters beside it; brain masks on that grid are in
-studyforrest-data-templatetransforms. studyforrest-data-aggregate has ``sub-01/shen_fconn/…_bold.csv``.
+studyforrest-data-templatetransforms. studyforrest-data-aggregate has ``sub-01/shen_fconn/…_bold.csv``. Neither says
+when the film began: where a log of its frames, such as the raw dataset ds000113 has in
+``sub-01/ses-movie/func/sub-01_ses-movie_task-movie_run-1_events.tsv``, is laid beside a run under the run's own name
+(``sub-01_task-avmovie_run-1_events.tsv``), it does; else the film began with the first volume, which was so to 0.04 s.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from neurocca import studyforrest
 from neurocca.errors import DataError, NoMatchError
 from neurocca.io.annex import check_here
 from neurocca.io.choice import ChosenRun, SeriesFile, choose_recordings
+from neurocca.io.frame_log import film_onset
 from neurocca.io.names import parse_name
 from neurocca.io.query import Query
 from neurocca.io.recording import Recording, RunFiles
@@ -62,7 +67,8 @@ def aligned_recordings(root: Path, files: Sequence[SeriesFile], query: Query, t_
     }
     check_here(path for of_subject in runs.values() for run in of_subject for path in run.files)
     found = []
-    for subject, of_subject in runs.items():
+    for subject, theirs in runs.items():
+        of_subject = [_with_onset(run) for run in theirs]
         times = {run.label: agreed_repetition_time(run.bold[0], Timing(), t_r) for run in of_subject}
         if max(times.values()) - min(times.values()) > TOLERANCE:
             said = ", ".join(f"run {label} {seconds:g} s" for label, seconds in times.items())
@@ -94,7 +100,8 @@ def aggregate_recordings(root: Path, files: Sequence[SeriesFile], query: Query, 
             f"{root}: studyforrest has a repetition time of {studyforrest.T_R} s, --t-r (align.t_r) says {t_r} s."
         )
     task, chosen = choose_recordings(files, query, root)
-    check_here(file.path for runs in chosen.values() for run in runs for file in run.files)
+    runs = {subject: [_aggregate_run(run) for run in theirs] for subject, theirs in chosen.items()}
+    check_here(path for theirs in runs.values() for run in theirs for path in run.files)
     return [
         Recording(
             subject,
@@ -102,10 +109,10 @@ def aggregate_recordings(root: Path, files: Sequence[SeriesFile], query: Query, 
             "studyforrest",
             "parcels",
             studyforrest.T_R,
-            tuple(_aggregate_run(run) for run in runs),
+            tuple(_with_onset(run) for run in theirs),
             source="aggregate",
         )
-        for subject, runs in chosen.items()
+        for subject, theirs in runs.items()
     ]
 
 
@@ -120,6 +127,7 @@ def _aligned_run(run: ChosenRun, masks: tuple[Path, ...]) -> RunFiles:
         cut=_overlap(run) if file.name.get("task") == FILM else (0, 0),
         confounds_kind="fsl" if there else None,
         masks=masks,
+        events=_beside(run),
         # no number of volumes: an image's header has it, so that a truncated one is found anyway
     )
 
@@ -127,7 +135,20 @@ def _aligned_run(run: ChosenRun, masks: tuple[Path, ...]) -> RunFiles:
 def _aggregate_run(run: ChosenRun) -> RunFiles:
     cut = _overlap(run)
     n_volumes = studyforrest.N_VOLUMES[studyforrest.RUNS.index(run.label)]
-    return RunFiles(run.label, (run.files[0].path,), cut=cut, n_volumes=n_volumes, t_r=studyforrest.T_R)
+    return RunFiles(
+        run.label, (run.files[0].path,), cut=cut, n_volumes=n_volumes, t_r=studyforrest.T_R, events=_beside(run)
+    )
+
+
+def _beside(run: ChosenRun) -> Path | None:
+    """Log of the film's frames that lies beside the BOLD of a run."""
+    bold = run.files[0].path
+    path = bold.with_name(f"{bold.name.partition('_bold.')[0]}_events.tsv")
+    return path if path.is_file() or path.is_symlink() else None
+
+
+def _with_onset(run: RunFiles) -> RunFiles:
+    return run if run.events is None else replace(run, onset=film_onset(run.events))
 
 
 def _overlap(run: ChosenRun) -> tuple[int, int]:

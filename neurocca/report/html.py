@@ -68,6 +68,8 @@ def _context(data: ReportData) -> dict[str, Any]:
         recovery=None if data.recovery is None else data.recovery.to_dict("records"),
         shrinkage=_shrinkage(d),
         quality=_quality(d["Runs"]),
+        lag=d.get("Lag"),
+        lag_figure=_lag_figure(d.get("Lag")),
         methods=paragraphs,
         references=cited_in(" ".join(paragraphs)),
         config=toml_text(d["Config"]),
@@ -75,7 +77,11 @@ def _context(data: ReportData) -> dict[str, Any]:
 
 
 def _figure_files(context: Mapping[str, Any]) -> dict[str, bytes]:
-    drawn: dict[str, Any] = {"heldOut": context["overview"], "shrinkage": context["shrinkage"]}
+    drawn: dict[str, Any] = {
+        "heldOut": context["overview"],
+        "shrinkage": context["shrinkage"],
+        "lag": context["lag_figure"],
+    }
     for component in context["components"]:
         prefix = component["record"]["Name"].replace("_", "")
         drawn |= {f"{prefix}{name}": figure for name, figure in component["inference"].items()}
@@ -307,6 +313,12 @@ def _shrinkage(d: Mapping[str, Any]) -> Markup | None:
         return None
     chosen = (s["Features"], s["BOLD"])
     return Markup(figures.shrinkage_curve(score, s["GridFeatures"], s["GridBOLD"], chosen=chosen, name="shrinkage"))
+
+
+def _lag_figure(lag: Mapping[str, Any] | None) -> Markup | None:
+    if lag is None:
+        return None
+    return Markup(figures.lag_curve(lag["Lags"], lag["HeldOutCorrelation"], name="lag"))
 
 
 def _quality(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -81,7 +81,8 @@ def _cleaning(d: Mapping[str, Any]) -> str:
     if align.get("LowPass"):
         steps.append(f"fast fluctuations (cosines with periods below {align['LowPass']:g} s)")
     if counts[-1]:
-        steps.append(f"{n} confound regressor{'' if counts[-1] == 1 else 's'} per run")
+        named = f" ({listing(align['Confounds'])})" if align.get("Confounds") else ""
+        steps.append(f"{n} confound regressor{'' if counts[-1] == 1 else 's'} per run{named}")
     scaled = _SCALES[align.get("StandardizeBOLD", "zscore")]
     censored = _censored(d)
     if not steps:
@@ -104,9 +105,16 @@ def _censored(d: Mapping[str, Any]) -> str:
     n = sum(run.get("Censored", 0) for run in d["Runs"])
     if not n:
         return ""
+    align = d["Alignment"]
+    limits = [
+        f"{what} above {align[key]:g}{unit}"
+        for key, what, unit in (("FDThreshold", "framewise displacement", " mm"), ("DVARSThreshold", "DVARS", ""))
+        if align.get(key)
+    ]
+    said = f" ({' or '.join(limits)}, and short stretches between)" if limits else ""
     return (
-        f" {counted(n, 'volume')} with too much motion {_was(n)} left out of that and of all that follows on the side "
-        "of BOLD, while the features kept their time."
+        f" {counted(n, 'volume')} with too much motion{said} {_was(n)} left out of that and of all that follows on "
+        "the side of BOLD, while the features kept their time."
     )
 
 

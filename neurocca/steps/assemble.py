@@ -17,10 +17,12 @@ from neurocca.io.confounds import Confounds, read_confounds
 from neurocca.io.recording import Recording, RunFiles, run_key
 from neurocca.io.store import FeatureStore
 from neurocca.io.timeseries import read_kernel
+from neurocca.steps.lag import LagCurve, design_lag
 from neurocca.steps.seen import check_unseen
 from neurocca.temporal.align import align_features, aligned_names, bold_nuisance
 from neurocca.temporal.clean import Cleaned, clean_run
 from neurocca.temporal.nuisance import constant_columns
+from neurocca.temporal.timing import reference_time
 
 if TYPE_CHECKING:
     from neurocca.io.atlas import Atlas
@@ -42,6 +44,8 @@ class Assembled:
         Columns that are constant, or not finite, in some run.
     brain : Brain
         Where the columns of Y lie.
+    lag : LagCurve, optional
+        Whether film and BOLD are aligned.
     """
 
     design: Design
@@ -50,6 +54,7 @@ class Assembled:
     brain: Brain
     dropped_features: list[str] = field(default_factory=list)
     dropped_responses: list[str] = field(default_factory=list)
+    lag: LagCurve | None = None
 
 
 def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *, strict: bool = False) -> Recording:
@@ -149,30 +154,11 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
     kernel = read_kernel(Path(align.kernel)) if align.response == "kernel" else None
     X, cleaned, qc = [], [], []
     for run, series in zip(recording.runs, features, strict=True):
-        data = _read(brain, run)
-        cut = (align.trim[0], align.trim[1]) if align.trim else run.cut
-        confounds = _read_confounds(run, len(data), align)
-        if align.response == "delays" and max(align.delays) >= len(data):
-            raise UsageError(f"align.delays={list(align.delays)} reach beyond run {run.label} of {len(data)} volumes.")
-        try:
-            values, kept = (confounds.values, confounds.kept) if confounds else (None, None)
-            basis, rows = bold_nuisance(len(data), recording.t_r, align, values, kept)
-            x = align_features(
-                series,
-                len(data),
-                recording.t_r,
-                align,
-                onset=run.onset,
-                cut=cut,
-                kernel=kernel,
-                nuisance=(basis, rows),
-            )
-            y = clean_run(data, basis, kept=rows, scale=align.standardize_bold, cut=cut, overwrite=True)
-        except ValueError as error:
-            raise DataError(f"{run.bold[0]} with {store.path.name}, run {run.label}: {error}") from error
+        # a function of its own: what it needs on the way is gone before the next run is read
+        x, y, quality = _align_run(brain, run, series, recording.t_r, align, kernel, store.path.name)
         X.append(x)
         cleaned.append(y)
-        qc.append(_quality(run, len(data), y, cut, basis.shape[1], confounds, series))
+        qc.append(quality)
     usable = np.all([y.usable for y in cleaned], axis=0)
     dropped = [*brain.dropped, *(label for label, keep in zip(brain.labels, usable, strict=True) if not keep)]
     if not usable.any():
@@ -182,16 +168,71 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
     dropped_features = [":".join(filter(None, c)) for c, keep in zip(names, varying, strict=True) if not keep]
     if not varying.any():
         raise DataError(f"features {store.path}: every feature is constant.")
+    kept = [y.kept for y in cleaned]
     design = stack_runs(
         [x[:, varying] for x in X],
-        [y.data if usable.all() else y.data[:, usable] for y in cleaned],
+        _move_together([cleaned.pop(0).data for _ in qc], usable),
         [run.label for run in recording.runs],
         x_names=[":".join(filter(None, c)) for c in columns],
         y_names=[label for label, keep in zip(brain.labels, usable, strict=True) if keep],
-        kept=[y.kept for y in cleaned],
+        kept=kept,
+        copy=False,
     )
     narrowed = brain if usable.all() else brain.narrowed(usable)
-    return Assembled(design, columns, qc, narrowed, dropped_features, dropped)
+    lag = design_lag(features, design, recording, align)
+    return Assembled(design, columns, qc, narrowed, dropped_features, dropped, lag)
+
+
+def _align_run(
+    brain: Brain,
+    run: RunFiles,
+    series: list[FeatureSeries],
+    t_r: float,
+    align: AlignConfig,
+    kernel: NDArray | None,
+    store: str,
+) -> tuple[NDArray[np.float64], Cleaned, dict[str, Any]]:
+    """Features and BOLD of one run as they are stacked, and what became of them."""
+    data = _read(brain, run)
+    cut = (align.trim[0], align.trim[1]) if align.trim else run.cut
+    confounds = _read_confounds(run, len(data), align)
+    if align.response == "delays" and max(align.delays) >= len(data):
+        raise UsageError(f"align.delays={list(align.delays)} reach beyond run {run.label} of {len(data)} volumes.")
+    try:
+        values, kept = (confounds.values, confounds.kept) if confounds else (None, None)
+        basis, rows = bold_nuisance(len(data), t_r, align, values, kept)
+        reference = _reference(run, t_r, align)
+        x = align_features(
+            series,
+            len(data),
+            t_r,
+            align,
+            onset=run.onset,
+            cut=cut,
+            reference=reference,
+            kernel=kernel,
+            nuisance=(basis, rows),
+        )
+        y = clean_run(data, basis, kept=rows, scale=align.standardize_bold, cut=cut, overwrite=True)
+    except ValueError as error:
+        raise DataError(f"{run.bold[0]} with {store}, run {run.label}: {error}") from error
+    quality = _quality(run, len(data), y, cut, basis.shape[1], confounds, series)
+    return x, y, {**quality, "Reference": reference}
+
+
+def _move_together(runs: list[NDArray], usable: NDArray[np.bool_]) -> list[NDArray]:
+    """Usable columns of all runs as rows of one array; each run is given up when it has been moved.
+
+    Two copies of a subject's voxels would not fit where one does.
+    """
+    sizes = list(map(len, runs))
+    together = np.empty((sum(sizes), int(usable.sum())), dtype=runs[0].dtype)
+    parts = np.split(together, np.cumsum(sizes)[:-1])
+    columns = np.flatnonzero(usable)
+    for part in parts:
+        # with mode "raise", numpy would fill a buffer of the part's size first
+        np.take(runs.pop(0), columns, axis=1, out=part, mode="clip")
+    return parts
 
 
 def _read(brain: Brain, run: RunFiles) -> NDArray[np.float32]:
@@ -199,6 +240,14 @@ def _read(brain: Brain, run: RunFiles) -> NDArray[np.float32]:
     if run.n_volumes is not None and len(data) != run.n_volumes:
         raise DataError(f"{run.bold[0]}: {len(data)} volumes, expected {run.n_volumes} (truncated?).")
     return data
+
+
+def _reference(run: RunFiles, t_r: float, config: AlignConfig) -> float:
+    """Seconds into a volume that it stands for: as its sidecar says, else as the configuration does."""
+    said: dict[str, Any] = {"SliceTiming": list(run.slice_timing)} if run.slice_timing else {}
+    if run.start_time is not None:
+        said = {"StartTime": run.start_time}
+    return round(reference_time(t_r, said, config.slice_reference), 6)
 
 
 def _atlas(config: AlignConfig) -> "Atlas | None":

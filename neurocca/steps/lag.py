@@ -1,5 +1,6 @@
 """Whether film and BOLD are aligned: held-out correlation against the lag between them."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,10 +10,13 @@ from sklearn.utils.extmath import randomized_svd
 
 from neurocca.cca.linear import LinearCCA
 from neurocca.config import AlignConfig
-from neurocca.design import FeatureSeries
+from neurocca.design import Design, FeatureSeries, split_runs
 from neurocca.errors import DataError
+from neurocca.io.recording import Recording
 from neurocca.temporal.align import align_features
 from neurocca.temporal.clean import standardize
+
+log = logging.getLogger(__name__)
 
 FIRST, LAST = -4.0, 14.0
 """Seconds: BOLD cannot come before the film, and follows it by about five seconds."""
@@ -22,6 +26,9 @@ LATEST = 10.0
 
 N_AXES = 30
 """Principal axes of each side, which are enough to see a lag."""
+
+N_COLUMNS = 2000
+"""Columns of each side that the axes are taken of, spread over all: no second array of the size of the data."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +41,13 @@ class LagCurve:
         Seconds.
     correlations : array, shape (l,)
         Means over both halves of the data.
+    least : float
+        Correlation below which a peak is taken for noise.
     """
 
     lags: NDArray[np.float64]
     correlations: NDArray[np.float64]
+    least: float = 0.0
 
     @property
     def peak(self) -> float:
@@ -47,7 +57,7 @@ class LagCurve:
     @property
     def warning(self) -> str:
         """What is suspicious about the peak, or nothing."""
-        if 0 <= self.peak <= LATEST:
+        if 0 <= self.peak <= LATEST or self.correlations.max() < self.least:
             return ""
         where = "before the film" if self.peak < 0 else f"more than {LATEST:g} s after the film"
         return (
@@ -106,7 +116,7 @@ def lag_curve(
     rows = [np.ones(len(y), dtype=bool) for y in bold] if not kept else list(kept)
     onsets, cuts = onsets or [0.0] * len(bold), cuts or [(0, 0)] * len(bold)
     half = _halves(rows)
-    axes = _axes(np.concatenate([y[keep] for y, keep in zip(bold, rows, strict=True)]), N_AXES)
+    axes = _axes(np.concatenate([_thinned(y)[keep] for y, keep in zip(bold, rows, strict=True)]), N_AXES)
     correlations = []
     for lag in grid:
         X = [
@@ -115,22 +125,58 @@ def lag_curve(
             for spaces, y, keep, onset, cut in zip(series, bold, rows, onsets, cuts, strict=True)
         ]
         correlations.append(_held_out(np.concatenate(X), axes, half))
-    return LagCurve(grid.astype(float), np.array(correlations))
+    # four standard errors: series are autocorrelated, and the largest of all lags is looked at
+    least = 4 / np.sqrt(sum(int(keep.sum()) for keep in rows))
+    return LagCurve(grid.astype(float), np.array(correlations), float(least))
 
 
-def _reduced(features: Sequence[Sequence[FeatureSeries]], log: Sequence[str]) -> list[list[FeatureSeries]]:
+def design_lag(
+    features: Sequence[Sequence[FeatureSeries]], design: Design, recording: Recording, config: AlignConfig
+) -> LagCurve | None:
+    """Lag between the film and the BOLD of a design; None where the data are too short to tell one.
+
+    Parameters
+    ----------
+    features : sequence of sequences of FeatureSeries
+        Per run, one per feature space.
+    design : Design
+        Its Y is what is left of the runs of ``recording`` after cleaning and trimming.
+    recording : Recording
+    config : AlignConfig
+    """
+    try:
+        return lag_curve(
+            features,
+            split_runs(design.Y, design.runs),
+            recording.t_r,
+            config,
+            onsets=[run.onset for run in recording.runs],
+            cuts=[(config.trim[0], config.trim[1]) if config.trim else run.cut for run in recording.runs],
+            kept=[] if design.kept is None else split_runs(design.kept, design.runs),
+        )
+    except DataError as error:
+        log.info("sub-%s: %s", recording.subject, error)
+        return None
+
+
+def _reduced(features: Sequence[Sequence[FeatureSeries]], logged: Sequence[str]) -> list[list[FeatureSeries]]:
     """Wide feature spaces by their principal axes over all runs; whether a lag is right shows in these as well."""
     spaces = []
     for of_runs in zip(*features, strict=True):
-        if len(of_runs[0].names) <= N_AXES or any(name in log for name in of_runs[0].names):
+        if len(of_runs[0].names) <= N_AXES or any(name in logged for name in of_runs[0].names):
             spaces.append(list(of_runs))
             continue
-        data = np.concatenate([standardize(series.data) for series in of_runs])
+        data = np.concatenate([standardize(_thinned(series.data)) for series in of_runs])
         axes = _axes(data, N_AXES)
         parts = np.split(axes, np.cumsum([len(series.data) for series in of_runs])[:-1])
         names = tuple(f"axis{j}" for j in range(axes.shape[1]))
         spaces.append([FeatureSeries(part, s.times, names) for part, s in zip(parts, of_runs, strict=True)])
     return [list(run) for run in zip(*spaces, strict=True)]
+
+
+def _thinned(data: NDArray) -> NDArray:
+    """Every second, third, … column, so that there are N_COLUMNS or fewer."""
+    return data[:, :: -(-data.shape[1] // N_COLUMNS)]
 
 
 def _axes(data: NDArray, n: int) -> NDArray:

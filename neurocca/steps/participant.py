@@ -225,6 +225,6 @@ def _feature_sources(store: FeatureStore, results: Results) -> dict[str, Any]:
 
 
 def _digests(root: Path, recording: Recording, store: Path) -> list[dict[str, str]]:
-    files = [p for run in recording.runs for p in (*run.bold, run.confounds) if p is not None]
+    files = list(dict.fromkeys(path for run in recording.runs for path in run.files))
     inside = [{"Path": Path(os.path.relpath(path, root)).as_posix(), "SHA256": sha256(path)} for path in files]
     return [*inside, {"Path": store.name, "SHA256": sha256(store)}]

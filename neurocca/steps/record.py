@@ -20,6 +20,7 @@ from neurocca.inference.result import PermutationResult
 from neurocca.io.derivatives import Results, component_names
 from neurocca.io.recording import Recording
 from neurocca.steps.assemble import Assembled
+from neurocca.steps.lag import LagCurve
 from neurocca.steps.recovery import recovery
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ def collect(
     voxels = assembled.brain.kind == "voxels"
     if recording.missing:
         notes = [f"Runs without BOLD or without features were left out: {', '.join(recording.missing)}.", *notes]
+    if assembled.lag is not None and assembled.lag.warning:
+        notes = [assembled.lag.warning, *notes]
     decomposition = {
         # all the arrangements there are, where that is less than was asked for
         **_description(recording, assembled, config, len(held.null), notes),
@@ -109,9 +112,13 @@ def _description(
             "HighPass": align.high_pass,
             "LowPass": align.low_pass,
             "StandardizeBOLD": align.standardize_bold,
+            "Confounds": list(align.confounds),
+            "FDThreshold": align.fd_threshold,
+            "DVARSThreshold": align.dvars_threshold,
             "Partial": align.partial,
             "Standardize": align.standardize,
         },
+        "Lag": _lag(assembled.lag),
         "Inference": {
             "Scheme": test.scheme,
             "NumberOfPermutations": n_permutations,
@@ -124,6 +131,17 @@ def _description(
         "Warnings": _warnings(assembled, notes),
         "Config": asdict(config),
         "Software": _software(),
+    }
+
+
+def _lag(curve: LagCurve | None) -> dict[str, Any] | None:
+    if curve is None:
+        return None
+    return {
+        "Lags": [_rounded(lag) for lag in curve.lags],
+        "HeldOutCorrelation": [_rounded(r) for r in curve.correlations],
+        "Peak": _rounded(curve.peak),
+        "Warning": curve.warning,
     }
 
 

@@ -392,12 +392,32 @@ def test_the_raw_studyforrest_tree(tmp_path):
     root = trees.raw(tmp_path, runs="12", session="movie")
     for run in "12":
         events = root / f"sub-01/ses-movie/func/sub-01_ses-movie_task-film_run-{run}_events.tsv"
-        events.write_bytes(b"onset\tduration\tframeidx\tvideotime\r\n0.05\t0.04\t1\t0.04\r\n0.09\t2.8\t2\t0.08\r\n")
+        frames = [f"{0.05 + k / 25:.2f}\t0.04\t{k + 1}\t{(k + 1) / 25:.2f}\r\n" for k in range(30)]
+        events.write_bytes(f"onset\tduration\tframeidx\tvideotime\r\n{''.join(frames)}".encode())
     trees.text(root / "sub-01/ses-movie/func/sub-01_ses-movie_task-film_run-1_defacemask.nii.gz")
     trees.volume(root / "sub-01/ses-localizer/func/sub-01_ses-localizer_task-objects_run-1_bold.nii.gz")
     found = only(root, task="film")
     assert [(run.session, run.label, run.film) for run in found.runs] == [("movie", "1", None), ("movie", "2", None)]
     assert found.runs[0].events.name.endswith("run-1_events.tsv")
+    assert found.runs[0].onset == pytest.approx(0.05, abs=1e-3)
+
+
+def test_events_of_a_film_come_one_after_the_other(tmp_path):
+    root = trees.raw(tmp_path, runs="1")
+    events = root / "sub-01/func/sub-01_task-film_run-1_events.tsv"
+    head, other = "onset\tduration\tstim_file\n", "1\t9\tn/a\n"  # another event, of no film
+    for rows, message in (
+        ("6\t2\tf.mp4\n2\t4\tf.mp4\n", r"run-1_events\.tsv: onset does not ascend: 2 on line 4 comes after 6"),
+        (
+            "2\t6\tf.mp4\n6\t2\tf.mp4\n",
+            r"events overlap: the one on line 3 ends at 8 s, and the next one begins at 6 s",
+        ),
+    ):
+        events.write_text(head + other + rows)
+        with pytest.raises(DataError, match=message):
+            find_recordings(root)
+    events.write_text(head + other + "2\t4\tf.mp4\n6\t2\tf.mp4\n")
+    assert only(root).runs[0].onset == 2.0
 
 
 def test_nothing_is_logged_of_data_as_they_should_be(study, caplog):

@@ -61,6 +61,19 @@ def test_aggregated_parcels(tmp_path):
     assert find_recordings(root, t_r=2.0)[0].t_r == 2.0
 
 
+def test_logs_of_frames_beside_the_runs_say_when_the_film_began(tmp_path, caplog):
+    aligned, aggregate = trees.aligned(tmp_path / "a", runs="12"), trees.aggregate(tmp_path / "b", runs="12")
+    frames = "".join(f"{0.32 + k / 25:.3f}\t0.04\t{k + 1}\n" for k in range(40))
+    for folder in (aligned / "sub-01/in_bold3Tp2", aggregate / "sub-01/shen_fconn"):
+        trees.text(folder / "sub-01_task-avmovie_run-1_events.tsv", f"onset\tduration\tframeidx\n{frames}")
+        trees.text(folder / "sub-01_task-avmovie_run-2_events.tsv", "onset\tduration\n3\t1\n")
+    for root in (aligned, aggregate):
+        (found,) = find_recordings(root, Query(task="avmovie"))
+        assert [run.onset for run in found.runs] == [pytest.approx(0.32, abs=1e-3), 0.0]
+        assert "run-2_events.tsv: no log of frames" in caplog.text
+        caplog.clear()
+
+
 @pytest.mark.realdata
 def test_the_aggregate_dataset_as_published(studyforrest_data):
     found = find_recordings(studyforrest_data / "aggregate")

@@ -46,6 +46,22 @@ def test_a_wrong_onset_is_told(rng, delay, text):
         assert right.warning == ""
 
 
+def test_noise_has_no_lag_to_warn_of(rng):
+    features, bold = recording(rng, 0.0)
+    noise = [[ar1(rng, *run.shape, 0.4) for run in bold] for _ in range(20)]
+    curves = [lag_curve(features, runs, 2.0, CONFIG) for runs in noise]
+    assert any(not 0 <= curve.peak <= 10 for curve in curves)
+    assert [curve.warning for curve in curves if curve.warning] == []
+
+
+def test_many_columns_are_thinned(rng, monkeypatch):
+    features, bold = recording(rng, 0.0, width=8)
+    curve = lag_curve(features, bold, 2.0, CONFIG)
+    monkeypatch.setattr("neurocca.steps.lag.N_COLUMNS", 40)
+    thinned = lag_curve(features, bold, 2.0, CONFIG)
+    assert abs(thinned.peak - curve.peak) <= 2.0
+
+
 def test_short_volumes_gaps_and_one_run(rng):
     features, bold = recording(rng, 0.0, t_r=0.8, n_runs=1, n=400, width=8)
     kept = rng.random(400) > 0.1

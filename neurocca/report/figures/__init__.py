@@ -4,6 +4,7 @@ from neurocca.report.figures.augmentation import augmentation_drift
 from neurocca.report.figures.brains import brain_map, map_range
 from neurocca.report.figures.features import feature_loadings, variant_labels
 from neurocca.report.figures.inference import held_out_overview, held_out_per_run, null_histogram
+from neurocca.report.figures.lag import lag_curve
 from neurocca.report.figures.parcels import parcel_loadings
 from neurocca.report.figures.selection import shrinkage_curve
 from neurocca.report.figures.series import time_courses
@@ -14,6 +15,7 @@ __all__ = [
     "feature_loadings",
     "held_out_overview",
     "held_out_per_run",
+    "lag_curve",
     "map_range",
     "null_histogram",
     "parcel_loadings",
