@@ -145,6 +145,7 @@ def test_what_was_cleaned_is_in_the_record(study):
     assert "6 confound regressors per run (motion6)" in found["surface"].page
     inputs = {Path(file["Path"]).name for file in found["volumes"].record["Inputs"]}
     assert "sub-01_task-film_run-1_space-MNI152NLin2009cAsym_res-2_desc-brain_mask.nii.gz" in inputs
+    assert "../atlas.nii.gz" in {file["Path"] for file in found["atlas"].record["Inputs"]}
 
 
 def test_film_and_brain_are_aligned_in_all_kinds(study):

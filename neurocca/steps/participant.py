@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from neurocca.cca.selection import LinearCCACV
-from neurocca.config import Config
+from neurocca.config import AlignConfig, Config
 from neurocca.errors import DataError, NoInputError, UsageError
 from neurocca.inference.checks import InferenceWarning
 from neurocca.inference.held_out import held_out_test
@@ -91,7 +91,7 @@ def run_participants(
                 recording.source,
             )
             results = analyse(recording, assemble(recording, store, config), config, n_jobs=n_jobs)
-            results.decomposition["Inputs"] = _digests(bids_dir, recording, store.path)
+            results.decomposition["Inputs"] = _digests(bids_dir, recording, config.align, store.path)
             results.decomposition["FeatureSources"] = _feature_sources(store, results)
             results.decomposition["Command"] = command
             with staged(output_dir) as folder:
@@ -224,7 +224,9 @@ def _feature_sources(store: FeatureStore, results: Results) -> dict[str, Any]:
     return {space: store.provenance(space, store.runs(space)[0]) for space in spaces}
 
 
-def _digests(root: Path, recording: Recording, store: Path) -> list[dict[str, str]]:
+def _digests(root: Path, recording: Recording, align: AlignConfig, store: Path) -> list[dict[str, str]]:
     files = list(dict.fromkeys(path for run in recording.runs for path in run.files))
+    # an atlas that goes by its name is nilearn's, and no file of the user's
+    files += [path for path in (Path(align.atlas), Path(align.kernel)) if path.is_file()]
     inside = [{"Path": Path(os.path.relpath(path, root)).as_posix(), "SHA256": sha256(path)} for path in files]
     return [*inside, {"Path": store.name, "SHA256": sha256(store)}]

@@ -34,7 +34,7 @@ def lag_curve(lags: Sequence[float], correlations: Sequence[float], *, name: str
         ax = place(fig, 54, 8, width - 66, 96)
         ax.axvspan(*PLAUSIBLE, color=FAINT, alpha=0.4, linewidth=0)
         ax.axhline(0, color=MUTED, linewidth=0.8)
-        ax.plot(lags, correlations, color=BRAIN, linewidth=1.6, marker="o", markersize=3.5)
+        ax.plot(lags, correlations, color=BRAIN, linewidth=1.6, marker="o", markersize=3.5, clip_on=False)
         ax.set_xlim(lags[0], lags[-1])
         ax.set_xlabel("BOLD after the film by (s)")
         ax.set_ylabel("held-out r")
