@@ -100,7 +100,8 @@ def fold_table(participant: int, noise: bool, fold: tuple[int, int], modes: list
     import torch
 
     from neurocca.io.weights import load_network
-    from neurocca.steps.finetune import SharedResponse, compare
+    from neurocca.steps.finetune import compare
+    from neurocca.steps.shared_response import SharedResponse
 
     torch.set_num_threads(1)
     network = load_network("efficientnet-lite0")

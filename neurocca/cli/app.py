@@ -11,10 +11,11 @@ from typing import Any
 import neurocca
 from neurocca.cli.data import add_data_options, as_query
 from neurocca.cli.features import features
-from neurocca.cli.parser import Parser, add, check_jobs, printable, start_logging
+from neurocca.cli.parser import Parser, add, check_jobs, start_logging
 from neurocca.config import Config
 from neurocca.errors import NeuroccaError, NoInputError, UnknownLevelError, UsageError
 from neurocca.io.query import Query
+from neurocca.steps.terminal import printable
 
 LEVELS = ("participant",)
 
@@ -158,7 +159,7 @@ def _demo(arguments: list[str]) -> None:
 def _make_demo_dataset(folder: Path, generated: bool) -> None:
     from neurocca.demo.dataset import N_RUNS, N_SUBJECTS, SEED, make_dataset
     from neurocca.io.sample_film import CITATION, fetch_sample_film
-    from neurocca.steps.progress import progress_bar
+    from neurocca.steps.terminal import progress_bar
 
     film = None
     if not generated:

@@ -2,10 +2,10 @@
 
 import argparse
 import logging
-import unicodedata
 from typing import Any, NoReturn
 
 from neurocca.errors import UsageError
+from neurocca.steps.terminal import log_to_terminal
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,31 +24,10 @@ def add(parser: Any, *flags: str, **options: Any) -> None:
 
 def start_logging(verbosity: int) -> None:
     """Say what is done: 1 what, 2 everything."""
-    level = {0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG)
-    handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("neurocca: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("neurocca").setLevel(level)
-
-
-def printable(text: str) -> str:
-    r"""Text in one line: line breaks and other characters that steer a terminal are written as escapes.
-
-    Examples
-    --------
-    >>> print(printable("a film\nin two lines.mp4"))
-    a film\nin two lines.mp4
-    """
-    shown = (c.isprintable() or unicodedata.category(c) == "Zs" for c in text)  # Zs: all kinds of blanks
-    return "".join(c if ok else c.encode("unicode_escape").decode() for c, ok in zip(text, shown, strict=True))
+    log_to_terminal({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
 
 
 def check_jobs(n_jobs: int) -> None:
     """Refuse to do nothing."""
     if n_jobs == 0:
         raise UsageError("--n-jobs 0: give the number of jobs, or -1 for all cores.")
-
-
-class _OneLine(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return printable(super().formatMessage(record))

@@ -1,5 +1,6 @@
 """What a network is fine-tuned for: the head on its features, and what the head's outputs are measured against."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -59,7 +60,7 @@ class Head(nn.Module):
                 parameter.zero_()
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """What outputs are compared with. Subclasses may have parameters of their own, which are trained with the head.
 
     Where ``closed_form`` is true, nothing of this is trained: `start` gives the best head for the features as they are,
@@ -68,9 +69,9 @@ class Objective(nn.Module):
 
     closed_form: bool = False
 
+    @abstractmethod
     def fit(self, targets: Sequence[Tensor]) -> int:
         """Learn what scales the targets of the training runs; gives the number of outputs that the head is to have."""
-        raise NotImplementedError
 
     def start(self, head: Head, pairs: Sequence[Pair]) -> None:
         """Give the head, and what is here, a better start than random weights.
@@ -82,13 +83,13 @@ class Objective(nn.Module):
             Scaled features of the training runs, shape (n, d), at the rows of the targets.
         """
 
+    @abstractmethod
     def loss(self, pairs: Sequence[Pair]) -> Tensor:
         """What is made small, of some stretches of training runs."""
-        raise NotImplementedError
 
     def score(self, training: Sequence[Pair], held_out: Sequence[Pair]) -> float:
-        """What the best epoch is chosen by, the higher the better, of whole runs."""
-        raise NotImplementedError
+        """What the best epoch is chosen by, the higher the better, of whole runs: by default minus the loss."""
+        return -float(self.loss(held_out))
 
     @property
     def description(self) -> dict[str, object]:
@@ -128,10 +129,6 @@ class Classes(Objective):
         total = functional.cross_entropy(outputs[known], targets[known].long(), reduction="sum")
         return total / known.sum().clamp_min(1)
 
-    def score(self, training: Sequence[Pair], held_out: Sequence[Pair]) -> float:
-        """Minus the loss of the held-out runs."""
-        return -float(self.loss(held_out))
-
     @property
     def description(self) -> dict[str, object]:
         """Name and number of classes."""
@@ -164,7 +161,3 @@ class Values(Objective):
         outputs, targets = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         errors, known = outputs - (targets - self.mean) / self.scale, ~targets.isnan()
         return errors.where(known, 0).square().sum() / known.sum().clamp_min(1)
-
-    def score(self, training: Sequence[Pair], held_out: Sequence[Pair]) -> float:
-        """Minus the loss of the held-out runs."""
-        return -float(self.loss(held_out))

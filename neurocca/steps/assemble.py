@@ -1,7 +1,7 @@
 """From files to one design: read the runs of a subject, align them, stack them."""
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ from neurocca.errors import DataError, UsageError
 from neurocca.inference.schemes import CircularShift, Scheme
 from neurocca.io.brains import Brain, open_brain
 from neurocca.io.confounds import Confounds, read_confounds
-from neurocca.io.recording import Recording, RunFiles, run_key
+from neurocca.io.recording import Recording, RunFiles
 from neurocca.io.store import FeatureStore
 from neurocca.io.timeseries import read_kernel
 from neurocca.steps.lag import LagCurve, design_lag
+from neurocca.steps.matching import chosen_spaces, read_features
 from neurocca.steps.seen import check_unseen
 from neurocca.temporal.align import align_features, aligned_names, bold_nuisance
 from neurocca.temporal.clean import Cleaned, clean_run
@@ -57,81 +58,6 @@ class Assembled:
     lag: LagCurve | None = None
 
 
-def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *, strict: bool = False) -> Recording:
-    """The recording with those of its runs for which there are features; the others count as missing.
-
-    Parameters
-    ----------
-    recording : Recording
-    store : FeatureStore
-    config : AlignConfig
-    strict : bool
-        Whether a run that has only BOLD or only features is an error; else it is named and left out.
-
-    Raises
-    ------
-    UsageError
-        When an asked space is not in the store.
-    DataError
-        When nothing is left, or, if strict, anything would be left out.
-    """
-    subject = recording.subject
-    recorded = {run.label for run in recording.runs}
-    shared, said = set(recorded), []
-    for space in _spaces(store, config):
-        featured = set(store.runs(space))
-        if missing := sorted(recorded - featured, key=run_key):
-            said.append(
-                f"features {store.path}: space {space!r} has no features for run {', '.join(missing)} of sub-{subject} "
-                f"(it has runs {', '.join(store.runs(space))})"
-            )
-        # what other participants have is named already where recordings were looked up
-        if missing := sorted(featured - recorded - set(recording.missing), key=run_key):
-            said.append(
-                f"sub-{subject} has no BOLD for run {', '.join(missing)}, for which {store.path} has features in space "
-                f"{space!r}"
-            )
-        shared &= featured
-    if said and (strict or not shared):
-        raise DataError(f"{said[0]}.")
-    for text in said:
-        log.warning("%s: going on without.", text)
-    left_out = sorted({*recording.missing, *recorded - shared}, key=run_key)
-    runs = tuple(run for run in recording.runs if run.label in shared)
-    return replace(recording, runs=runs, missing=tuple(left_out))
-
-
-def read_features(store: FeatureStore, recording: Recording, config: AlignConfig) -> list[list[FeatureSeries]]:
-    """Feature series of every run of a recording, one per space.
-
-    Raises
-    ------
-    UsageError
-        When an asked space is not in the store.
-    DataError
-        When runs have different features.
-    """
-    spaces = _spaces(store, config)
-    series = [[store.read(space, run.label) for space in spaces] for run in recording.runs]
-    for run, of_run in zip(recording.runs, series, strict=True):
-        for space, this, first in zip(spaces, of_run, series[0], strict=True):
-            if this.names != first.names:
-                raise DataError(
-                    f"features {store.path}: space {space!r} has other features in run {run.label} "
-                    f"({', '.join(this.names[:5])}…) than in run {recording.runs[0].label} "
-                    f"({', '.join(first.names[:5])}…)."
-                )
-    return series
-
-
-def _spaces(store: FeatureStore, config: AlignConfig) -> list[str]:
-    spaces = list(config.spaces) or store.spaces
-    for space in spaces:
-        if space not in store.spaces:
-            raise UsageError(f"features {store.path}: no space {space!r}; there are {', '.join(store.spaces)}.")
-    return spaces
-
-
 def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assembled:
     """Design of one subject.
 
@@ -147,7 +73,7 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
             f"{4 * recording.t_r:g} s, four volumes, or 0."
         )
     features = read_features(store, recording, align)
-    spaces = list(align.spaces) or store.spaces
+    spaces = chosen_spaces(store, align)
     check_unseen(store, spaces, [run.label for run in recording.runs])
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
     brain = open_brain([run.bold for run in recording.runs], recording.masks, _atlas(align))

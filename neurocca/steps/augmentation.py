@@ -16,7 +16,7 @@ from neurocca.io.files import staged
 from neurocca.steps.films import read_film
 from neurocca.steps.network_pass import default_layers, film_cuts, film_frames, network_encoder
 from neurocca.steps.passes import Film
-from neurocca.steps.progress import progress_bar
+from neurocca.steps.terminal import progress_bar
 
 log = logging.getLogger(__name__)
 

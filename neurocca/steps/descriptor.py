@@ -9,7 +9,7 @@ from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
 from neurocca.io.recording import Recording, RunFiles
 from neurocca.io.store import FeatureStore
-from neurocca.steps.assemble import match_runs
+from neurocca.steps.matching import match_runs
 from neurocca.steps.participant import check_folders
 
 

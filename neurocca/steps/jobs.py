@@ -23,8 +23,8 @@ from neurocca.io.parts import Parts
 from neurocca.steps.measures import LowLevel, Motion, Shots
 from neurocca.steps.network_pass import NetworkPass, default_layers, loaded_network
 from neurocca.steps.passes import LOWLEVEL_WIDTH, SMALL_WIDTH, About, Film, FilmPass, MeasurePass, SoundPass, block_size
-from neurocca.steps.progress import progress_bar
 from neurocca.steps.reduction import Projection
+from neurocca.steps.terminal import log_to_terminal, progress_bar
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +148,7 @@ def _processes(n: int) -> Iterator[ProcessPoolExecutor]:
 
 def _begin(level: int, parent: int) -> None:
     """Make a process say what it does as the first one would, and end with that one."""
-    logging.basicConfig(level=logging.WARNING, format="neurocca: %(message)s")
-    logging.getLogger("neurocca").setLevel(level)
+    log_to_terminal(level)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

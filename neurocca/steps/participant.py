@@ -25,11 +25,12 @@ from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
 from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
-from neurocca.steps.assemble import Assembled, assemble, check_design, match_runs, read_features
+from neurocca.steps.assemble import Assembled, assemble, check_design
 from neurocca.steps.features import films_store
-from neurocca.steps.progress import progress_bar
+from neurocca.steps.matching import match_runs, read_features
 from neurocca.steps.record import collect
 from neurocca.steps.report import draw_report, page_name, write_index
+from neurocca.steps.terminal import progress_bar
 
 log = logging.getLogger(__name__)
 

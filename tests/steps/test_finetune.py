@@ -22,7 +22,6 @@ from neurocca.io.movie import iter_frames
 from neurocca.io.movie_writing import write_movie
 from neurocca.steps import finetune as steps
 from neurocca.steps.finetune import (
-    SharedResponse,
     bold_run,
     compare,
     evaluate,
@@ -30,6 +29,7 @@ from neurocca.steps.finetune import (
     read_frames,
     shift_pvalue,
 )
+from neurocca.steps.shared_response import SharedResponse
 from neurocca.temporal.hrf import convolve_hrf
 from tests.conftest import ar1
 
@@ -332,7 +332,8 @@ _SCRIPT = """
     from pathlib import Path
     sys.path.insert(0, {root!r})
     from neurocca.features.networks import build_network
-    from neurocca.steps.finetune import SharedResponse, finetune_to_bold
+    from neurocca.steps.finetune import finetune_to_bold
+    from neurocca.steps.shared_response import SharedResponse
     from tests.steps.test_finetune import recipe, small_runs
 
     runs = small_runs(3, share=2.0)
