@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neurocca.errors import UsageError
-from neurocca.features.engine import PRECISIONS, choose_forward, reproducible, resolve_device
+from neurocca.features.engine import PRECISIONS, choose_forward, kept_memory, reproducible, resolve_device
 from neurocca.features.networks import Call, Network, did_you_mean, trace
 from neurocca.features.pooling import Output, check_pooling, feature_names, pool, read_output
 from neurocca.features.prefetch import prefetched
@@ -53,8 +53,8 @@ class FrameEncoder:
     frame_size : (width, height)
         Of the frames that the network wants.
     engine : dict
-        What is used: device, precision and its agreement with fp32, whether batch normalisation is folded, batch
-        size, threads, whether compiled.
+        What is used: device, precision and its agreement with fp32, how many batch
+        normalisations and activations are part of convolutions, batch size, threads, whether compiled.
 
     Raises
     ------
@@ -101,7 +101,9 @@ class FrameEncoder:
         paths = [path for path, _ in calls]
         try:
             with self._reproducible():
-                self._forward, self._chosen = choose_forward(network, takes, paths, self._device, precision)
+                self._forward, self._chosen = choose_forward(
+                    network, takes, paths, self._device, precision, fusing=not compile
+                )
         except torch.cuda.OutOfMemoryError as error:
             raise UsageError(f"device {self._device}: its memory does not suffice for {network.name}.") from error
         if compile:
@@ -157,12 +159,13 @@ class FrameEncoder:
         """
         pending: list[Callable[[], Features]] = []
         lag = 1 if self._device.type == "cuda" else 0  # the GPU works on one batch while the next is sent
-        for prepared in prefetched(batches, self._prepare):
-            pending.append(self._launch(prepared))
-            if len(pending) > lag:
-                yield pending.pop(0)()
-        for finish in pending:
-            yield finish()
+        with kept_memory(self._device):
+            for prepared in prefetched(batches, self._prepare):
+                pending.append(self._launch(prepared))
+                if len(pending) > lag:
+                    yield pending.pop(0)()
+            for finish in pending:
+                yield finish()
 
     def _reproducible(self) -> AbstractContextManager[None]:
         return reproducible(self._threads, self._device)

@@ -1,7 +1,9 @@
 """Running a network fast on what hardware there is: folded, channels last, in half precision where that agrees."""
 
 import copy
+import ctypes
 import functools
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neurocca.errors import UsageError
-from neurocca.features.folding import Pairs, fold, foldable
+from neurocca.features.folding import Pairs, folded, fusable, fuse
 from neurocca.features.networks import Network, Preprocessing
 from neurocca.features.taps import Take, Taps
 
@@ -26,6 +28,9 @@ MIN_AGREEMENT = 0.999
 
 # relative; rounding gives about 1e-6, a convolution whose output is used elsewhere as well about 1
 _FOLDING_TOLERANCE = 1e-3
+
+# of mallopt(3)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
 
 
 def resolve_device(device: str) -> torch.device:
@@ -76,11 +81,11 @@ class Forward:
         What to make of each layer's output, by module path.
     calls : list of str
         Module paths in the order in which a pass calls them.
-    pairs : list of (str, str)
-        Convolutions and batch normalisations to fold.
     device : torch.device
     dtype : torch.dtype
         Of weights and of what goes through the network.
+    fused : list of (str, str)
+        Convolutions, and activations that they are to compute; on the CPU only.
     """
 
     def __init__(
@@ -90,13 +95,12 @@ class Forward:
         takes: Mapping[str, Take],
         calls: Collection[str],
         *,
-        pairs: Pairs,
         device: torch.device,
         dtype: torch.dtype,
+        fused: Pairs | None = None,
     ) -> None:
         self.device, self.dtype = device, dtype
         self.module = copy.deepcopy(module)
-        fold(self.module, pairs)
         if dtype != torch.float32:
             round_filters(self.module, dtype)
         self.module.to(device, dtype)
@@ -104,6 +108,7 @@ class Forward:
         for part in self.module.modules():
             if isinstance(part, nn.BatchNorm2d):
                 part.float()  # half-precision variances are too coarse
+        fuse(self.module, fused or [])
         self._taps = Taps(self.module, dict(takes), calls)
         width = preprocessing.size[0]
         std = 255 * np.array(preprocessing.std)
@@ -194,6 +199,29 @@ def reproducible(threads: int | None, device: torch.device) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def kept_memory(device: torch.device) -> Iterator[None]:
+    """On the CPU, keep the memory of a pass for the next one, and give it back at the end.
+
+    The GNU C library would return what is larger than 32 MiB to the system, which clears it page by page when it is
+    asked for again; that took half of the time of a pass. Other libraries are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if device.type != "cpu" or mallopt is None:
+        yield
+        return
+    mallopt(_M_MMAP_MAX, 0)
+    mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+    try:
+        yield
+    finally:
+        # the library raises its thresholds to these by itself when large blocks come and go
+        mallopt(_M_MMAP_MAX, 1 << 16)
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_M_TRIM_THRESHOLD, 64 << 20)
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @functools.cache
 def probe_frames(size: tuple[int, int]) -> NDArray[np.uint8]:
     """Frames to compare precisions on: discs of all sizes before each other, and a texture on some.
@@ -224,7 +252,13 @@ def probe_frames(size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def choose_forward(
-    network: Network, takes: Mapping[str, Take], calls: list[str], device: torch.device, precision: str
+    network: Network,
+    takes: Mapping[str, Take],
+    calls: list[str],
+    device: torch.device,
+    precision: str,
+    *,
+    fusing: bool = True,
 ) -> tuple[Forward, dict[str, Any]]:
     """The fastest forward pass that agrees with the plain one in single precision.
 
@@ -236,29 +270,45 @@ def choose_forward(
     device : torch.device
     precision : str
         One of `PRECISIONS`, or "auto".
+    fusing : bool
+        Whether convolutions may compute activations; torch.compile does so itself.
 
     Returns
     -------
     forward : Forward
     description : dict
         ``precision``; ``agreement``, the lowest correlation of a layer's features with those in single precision (1
-        for that itself); ``folded``, the number of batch normalisations.
+        for that itself); ``folded``, the number of batch normalisations, and ``fused``, that of activations.
     """
-    make = functools.partial(Forward, network.module, network.preprocessing, takes, calls, device=device)
+
+    def make(network: Network, fused: Pairs, precision: str) -> tuple[Forward, dict[str, Tensor]]:
+        options: dict[str, Any] = {"device": device, "dtype": PRECISIONS[precision], "fused": fused}
+        forward = Forward(network.module, network.preprocessing, takes, calls, **options)
+        return forward, _run_probes(forward, probes)
+
     probes = probe_frames(network.preprocessing.size)
-    plain = make(pairs=[], dtype=torch.float32)
-    exact = _run_probes(plain, probes)
-    pairs = foldable(network, keep=takes)
-    folded = make(pairs=pairs, dtype=torch.float32) if pairs else plain
-    if pairs and _error(exact, _run_probes(folded, probes)) > _FOLDING_TOLERANCE:
-        pairs, folded = [], plain
+    best, exact = make(network, [], "fp32")
+    simpler, n_folded = folded(network, keep=takes)
+    forward, found = make(simpler, [], "fp32")
+    if _error(exact, found) <= _FOLDING_TOLERANCE:
+        network, best = simpler, forward
+    else:
+        n_folded = 0
+    fused = fusable(network, keep=takes) if fusing and device.type == "cpu" else []
+    if fused:
+        forward, found = make(network, fused, "fp32")
+        if _error(exact, found) <= _FOLDING_TOLERANCE:
+            best = forward
+        else:
+            fused = []
+    chosen = {"folded": n_folded, "fused": len(fused)}
     wanted = fast_precision(device) if precision == "auto" else precision
     if wanted != "fp32":
-        low = make(pairs=pairs, dtype=PRECISIONS[wanted])
-        r = min(agreement(exact, _run_probes(low, probes)).values())
+        forward, found = make(network, fused, wanted)
+        r = min(agreement(exact, found).values())
         if r >= MIN_AGREEMENT or precision != "auto":
-            return low, {"precision": wanted, "agreement": round(r, 6), "folded": len(pairs)}
-    return folded, {"precision": "fp32", "agreement": 1.0, "folded": len(pairs)}
+            return forward, {"precision": wanted, "agreement": round(r, 6), **chosen}
+    return best, {"precision": "fp32", "agreement": 1.0, **chosen}
 
 
 def agreement(exact: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, float]:

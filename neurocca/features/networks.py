@@ -197,10 +197,10 @@ def trace(network: Network) -> list[Call]:
 
 
 def look(network: Network) -> None:
-    """Show a network one black frame, for those who listen with hooks."""
+    """Show a network one black frame, for those who listen with hooks; tensors count the changes made to them."""
     weight = next(network.module.parameters(), torch.zeros(()))
     width, height = network.preprocessing.size
-    with torch.inference_mode():
+    with torch.no_grad():
         network.module(torch.zeros(1, 3, height, width, device=weight.device, dtype=weight.dtype))
 
 

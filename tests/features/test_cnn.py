@@ -1,6 +1,9 @@
 import itertools
+import platform
+import resource
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from torch import nn
 
 from neurocca.errors import UsageError
 from neurocca.features.cnn import FrameEncoder
-from neurocca.features.engine import fast_precision, resolve_device
+from neurocca.features.engine import fast_precision, kept_memory, resolve_device
 from neurocca.features.networks import (
     Network,
     Preprocessing,
@@ -23,6 +26,7 @@ from neurocca.features.networks import (
 from neurocca.features.prefetch import prefetched
 from neurocca.io.movie import iter_frames
 from neurocca.io.weights import load_network
+from tests.features.encoding import Ended, hooked, noise, normalised, own_network, relative_error
 
 LITE_LAYERS = ("blocks.2", "blocks.4", "blocks.6")
 # networks of each kind, and layers at all depths and of all kinds of output
@@ -54,51 +58,17 @@ def frames(lite, photos):
     return np.stack([lite.preprocessing.prepare(photo) for photo in photos.values()])
 
 
-def _own(module, size=8):
-    """A network of one's own; pixels 0 … 255 become 0 … 1."""
-    preprocessing = Preprocessing((size, size), None, "bilinear", (0.0,) * 3, (1.0,) * 3)
-    return Network("own", module.eval(), preprocessing, "tests")
-
-
-def _noise(rng, n, network):
-    width, height = network.preprocessing.size
-    return rng.integers(0, 256, (n, height, width, 3), dtype=np.uint8)
-
-
-def _normalised(network, frames):
-    mean, std = (torch.tensor(x).reshape(3, 1, 1) for x in (network.preprocessing.mean, network.preprocessing.std))
-    return (torch.from_numpy(frames).permute(0, 3, 1, 2) / 255 - mean) / std
-
-
-def _relative_error(found, exact):
-    return float(np.abs(found - exact).max() / np.abs(exact).max())
-
-
-def _hooked(network, layers, frames):
-    """Outputs of layers by plain hooks, as one writes them oneself."""
-    outputs = {}
-    for layer in layers:
-        module = network.module.get_submodule(layer)
-        hook = module.register_forward_hook(lambda m, i, o, layer=layer: outputs.update({layer: o.clone()}))
-        outputs[hook] = None
-    with torch.inference_mode():
-        network.module(_normalised(network, frames))
-    for hook in [key for key in outputs if not isinstance(key, str)]:
-        hook.remove()
-    return {layer: outputs[layer].numpy() for layer in layers}
-
-
 @pytest.mark.parametrize("name", AGREEMENT)
 def test_layers_are_those_of_plain_hooks(rng, name):
     network = load_network(name, None if "lite" in name else "random")
-    frames = _noise(rng, 2, network)
+    frames = noise(rng, 2, network)
     layers = AGREEMENT[name]
     encoder = FrameEncoder(network, layers, pooling="none", precision="fp32", device="cpu")
     found = encoder.encode(frames)
-    for layer, exact in _hooked(network, layers, frames).items():
+    for layer, exact in hooked(network, layers, frames).items():
         is_channels_last = exact.ndim == 4 and exact.shape[1] == exact.shape[2] != exact.shape[3]
         expected = np.moveaxis(exact, 3, 1) if is_channels_last else exact
-        assert _relative_error(found[layer], expected.reshape(2, -1)) < 1e-4, layer
+        assert relative_error(found[layer], expected.reshape(2, -1)) < 1e-4, layer
         assert found[layer].shape[1] == len(encoder.names(layer))
 
 
@@ -113,14 +83,14 @@ def test_layers_are_those_of_torchvisions_feature_extractor(rng, name):
         "torchvision:resnet18": ["layer1", "layer3", "fc"],
         "vit_tiny_patch16_224": ["blocks.3", "blocks.11", "head"],
     }[name]
-    frames = _noise(rng, 2, network)
+    frames = noise(rng, 2, network)
     leaves = {"leaf_modules": [import_timm().layers.Conv2dSame]}  # it cannot trace these
     with torch.inference_mode():
         extractor = create_feature_extractor(network.module, nodes, tracer_kwargs=leaves)
-        exact = extractor(_normalised(network, frames))
+        exact = extractor(normalised(network, frames))
     found = FrameEncoder(network, nodes, pooling="none", precision="fp32", device="cpu").encode(frames)
     for node in nodes:
-        assert _relative_error(found[node], exact[node].flatten(1).numpy()) < 1e-4
+        assert relative_error(found[node], exact[node].flatten(1).numpy()) < 1e-4
 
 
 def test_photographs_are_what_they_show(lite, photos, frames):
@@ -154,7 +124,7 @@ def test_black_and_white_go_through_unchanged():
     network = Network("own", nn.Sequential(nn.Identity()).eval(), preprocessing, "tests")
     frames = np.arange(2 * 2 * 4 * 3, dtype=np.uint8).reshape(2, 2, 4, 3) * 5
     found = FrameEncoder(network, ["0"], pooling="none", precision="fp32", device="cpu").encode(frames)["0"]
-    np.testing.assert_allclose(found, _normalised(network, frames).flatten(1), atol=1e-6)
+    np.testing.assert_allclose(found, normalised(network, frames).flatten(1), atol=1e-6)
 
 
 class _Counting(nn.Module):
@@ -175,30 +145,30 @@ class _Counting(nn.Module):
 
 
 def test_nothing_is_computed_after_the_last_layer(rng):
-    network = _own(_Counting())
+    network = own_network(_Counting())
     encoder = FrameEncoder(network, ["twice", "first"], precision="fp32", device="cpu", pooling="none")
     network.module.calls.clear()
-    encoder.encode(_noise(rng, 2, network))
+    encoder.encode(noise(rng, 2, network))
     # the encoder's hooks come after those here, so that the call that ends the pass counts too
     assert network.module.calls == ["first", "relu", "twice", "twice"]
 
 
 def test_modules_that_are_called_twice_give_what_they_gave_last(rng):
-    network = _own(_Counting())
-    frames = _noise(rng, 2, network)
+    network = own_network(_Counting())
+    frames = noise(rng, 2, network)
     found = FrameEncoder(network, ["twice"], precision="fp32", device="cpu", pooling="none").encode(frames)["twice"]
     m = network.module
     with torch.inference_mode():
-        exact = m.twice(m.twice(torch.relu(m.first(_normalised(network, frames)))))
+        exact = m.twice(m.twice(torch.relu(m.first(normalised(network, frames)))))
     np.testing.assert_allclose(found, exact.flatten(1), atol=1e-6)
 
 
 def test_outputs_are_taken_before_the_network_changes_them_in_place(rng):
-    network = _own(_Counting())
-    frames = _noise(rng, 2, network)
+    network = own_network(_Counting())
+    frames = noise(rng, 2, network)
     found = FrameEncoder(network, ["first"], precision="fp32", device="cpu", pooling="none").encode(frames)["first"]
     with torch.inference_mode():
-        exact = network.module.first(_normalised(network, frames)).flatten(1)
+        exact = network.module.first(normalised(network, frames)).flatten(1)
     assert exact.min() < 0
     np.testing.assert_allclose(found, exact, atol=1e-6)
 
@@ -207,92 +177,11 @@ def test_the_network_given_stays_as_it_is(rng):
     network = build_network("test_resnet")
     before = {key: value.clone() for key, value in network.module.state_dict().items()}
     modules = [type(module) for module in network.module.modules()]
-    FrameEncoder(network, ["layer2"], precision="bf16", device="cpu").encode(_noise(rng, 2, network))
+    FrameEncoder(network, ["layer2"], precision="bf16", device="cpu").encode(noise(rng, 2, network))
     assert [type(module) for module in network.module.modules()] == modules
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in network.module.modules())
     after = network.module.state_dict()
     assert all(torch.equal(after[key], value) for key, value in before.items())
-
-
-# folding
-
-
-def _statistics(module, rng):
-    """Give batch normalisations something to do."""
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            for tensor, low, high in ((part.running_mean, -1, 1), (part.running_var, 0.5, 2), (part.bias, -1, 1)):
-                tensor.data = torch.from_numpy(rng.uniform(low, high, len(tensor)).astype(np.float32))
-    return module
-
-
-class _Shared(nn.Module):
-    """A convolution that feeds more than its batch normalisation, where hooks cannot see it."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv, self.bn = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
-
-    def forward(self, x):
-        y = self.conv(x)
-        return self.bn(y) + y
-
-
-class _Twice(nn.Module):
-    """One convolution before two batch normalisations."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv, self.bn1, self.bn2, self.end = (
-            nn.Conv2d(3, 3, 1),
-            nn.BatchNorm2d(3),
-            nn.BatchNorm2d(3),
-            nn.Identity(),
-        )
-
-    def forward(self, x):
-        return self.end(self.bn2(self.conv(self.bn1(self.conv(x)))))
-
-
-class _Ended(nn.Module):
-    def __init__(self, body):
-        super().__init__()
-        self.body, self.end = body, nn.Identity()
-
-    def forward(self, x):
-        return self.end(self.body(x))
-
-
-def _pair():
-    return nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4)
-
-
-@pytest.mark.parametrize(
-    ("body", "layers", "n_folded"),
-    [
-        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()), ["body.1", "end"], 1),
-        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()), ["body.0", "end"], 0),
-        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)), ["end"], 0),
-        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), import_timm().layers.BatchNormAct2d(4)), ["body.1", "end"], 1),
-        (_Shared, ["end"], 0),
-        # where one pair cannot be folded, the others still can
-        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), *_pair()), ["body.0", "end"], 1),
-        (lambda: nn.Sequential(_Twice(), nn.Conv2d(3, 4, 1), *_pair()), ["end"], 1),
-    ],
-)
-def test_batch_normalisation_is_folded_only_where_nobody_can_tell(rng, body, layers, n_folded):
-    network = _own(_statistics(_Ended(body()), rng))
-    frames = _noise(rng, 2, network)
-    encoder = FrameEncoder(network, layers, precision="fp32", device="cpu", pooling="none")
-    assert encoder.engine["folded"] == n_folded
-    found = encoder.encode(frames)
-    for layer, exact in _hooked(network, layers, frames).items():
-        np.testing.assert_allclose(found[layer], exact.reshape(2, -1), atol=1e-5)
-
-
-def test_a_whole_network_is_folded(lite):
-    n_normalisations = sum(isinstance(m, nn.BatchNorm2d) for m in lite.module.modules())
-    assert FrameEncoder(lite, ["bn2"], precision="fp32", device="cpu").engine["folded"] == n_normalisations == 49
 
 
 # precision
@@ -333,7 +222,7 @@ class _Cancelling(nn.Module):
 
 
 def test_half_precision_is_not_taken_where_it_disagrees(rng):
-    network = _own(_Cancelling())
+    network = own_network(_Cancelling())
     auto = FrameEncoder(network, ["end"], device="cpu")
     assert auto.engine["precision"] == "fp32"
     forced = FrameEncoder(network, ["end"], device="cpu", precision="bf16").engine
@@ -346,7 +235,7 @@ def test_rounding_keeps_filters_that_see_no_light_blind():
     conv = nn.Conv2d(3, 1, 3, bias=False)
     weight = torch.tensor([0.3, 0.4, 0.1, -0.7, 0.2, -0.6, 0.05, 0.15, 0.1]).reshape(1, 1, 3, 3)
     conv.weight.data = (weight - weight.mean()).repeat(1, 3, 1, 1)
-    network = _own(nn.Sequential(conv, nn.Identity()))
+    network = own_network(nn.Sequential(conv, nn.Identity()))
     white = np.full((1, 8, 8, 3), 255, np.uint8)
     seen = FrameEncoder(network, ["1"], device="cpu", precision="bf16").encode(white)["1"]
     plain = abs(float(conv.weight.detach().bfloat16().float().sum()))
@@ -358,7 +247,7 @@ def test_rounding_keeps_filters_that_see_no_light_blind():
 
 def test_results_do_not_depend_on_batches(rng):
     network = build_network("test_efficientnet")
-    film = _noise(rng, 15, network)
+    film = noise(rng, 15, network)
     layers = ["blocks.1", "blocks.3"]
     whole = FrameEncoder(network, layers, device="cpu", precision="fp32").encode(film)
     small = FrameEncoder(network, layers, device="cpu", precision="fp32", batch_size=4)
@@ -366,7 +255,7 @@ def test_results_do_not_depend_on_batches(rng):
         parts = list(small.stream(iter(batches)))
         assert [len(part["blocks.1"]) for part in parts] == [len(batch) for batch in batches]
         for layer, exact in whole.items():
-            assert _relative_error(np.concatenate([part[layer] for part in parts]), exact) < 1e-5
+            assert relative_error(np.concatenate([part[layer] for part in parts]), exact) < 1e-5
 
 
 def test_a_stream_that_goes_on_later_gives_the_same_bytes(lite, frames):
@@ -381,11 +270,11 @@ def test_a_stream_that_goes_on_later_gives_the_same_bytes(lite, frames):
 
 
 def test_equal_frames_in_a_row_are_computed_once(rng):
-    network = _own(_Counting())
+    network = own_network(_Counting())
     encoder = FrameEncoder(network, ["last"], precision="fp32", device="cpu", pooling="none")
     sizes = []
     encoder._forward.module.first.register_forward_hook(lambda m, i, o: sizes.append(len(o)))
-    a, b = _noise(rng, 2, network)
+    a, b = noise(rng, 2, network)
     almost = b.copy()
     almost[3, 3, 1] ^= 1
     film = np.stack([a, a, a, b, almost, a, a])
@@ -413,12 +302,12 @@ class _Narrow(nn.Module):
 
 def test_batches_are_halved_until_they_fit_and_stay_so(rng):
     module = _Narrow(8)
-    network = _own(module)
+    network = own_network(module)
     encoder = FrameEncoder(network, ["end"], precision="fp32", device="cpu", batch_size=50)
     sizes = encoder._forward.module.sizes
     encoder._forward.module.most = 7
     sizes.clear()
-    film = _noise(rng, 20, network)
+    film = noise(rng, 20, network)
     found = list(encoder.stream([film, film[:9]]))
     assert sizes == [20, 10, 5, 5, 5, 5, 5, 4]
     assert encoder.engine["batch_size"] == 5
@@ -427,20 +316,20 @@ def test_batches_are_halved_until_they_fit_and_stay_so(rng):
 
 
 def test_one_frame_that_does_not_fit_is_said(rng):
-    network = _own(_Narrow(8))
+    network = own_network(_Narrow(8))
     encoder = FrameEncoder(network, ["end"], precision="fp32", device="cpu")
     encoder._forward.module.most = 0
     with pytest.raises(UsageError, match="device cpu: its memory does not suffice for one frame"):
-        encoder.encode(_noise(rng, 3, network))
+        encoder.encode(noise(rng, 3, network))
 
 
 def test_errors_of_the_source_come_after_what_was_before(rng):
-    network = _own(nn.Sequential(nn.Identity()))
+    network = own_network(nn.Sequential(nn.Identity()))
     encoder = FrameEncoder(network, ["0"], device="cpu")
 
     def batches():
-        yield _noise(rng, 2, network)
-        yield _noise(rng, 3, network)
+        yield noise(rng, 2, network)
+        yield noise(rng, 3, network)
         raise UsageError("the film ends here")
 
     stream = encoder.stream(batches())
@@ -450,13 +339,13 @@ def test_errors_of_the_source_come_after_what_was_before(rng):
 
 
 def test_an_abandoned_stream_closes_its_source(rng):
-    network = _own(nn.Sequential(nn.Identity()))
+    network = own_network(nn.Sequential(nn.Identity()))
     closed = threading.Event()
 
     def batches():
         try:
             while True:
-                yield _noise(rng, 2, network)
+                yield noise(rng, 2, network)
         finally:
             closed.set()
 
@@ -491,12 +380,12 @@ def test_prefetching_stays_a_few_items_ahead():
 
 
 def test_threads_are_used_and_given_back(rng):
-    network = _own(_Counting())
+    network = own_network(_Counting())
     before = torch.get_num_threads()
     encoder = FrameEncoder(network, ["last"], device="cpu", threads=before + 1)
     used = []
     encoder._forward.module.first.register_forward_hook(lambda m, i, o: used.append(torch.get_num_threads()))
-    for _ in encoder.stream([_noise(rng, 2, network)] * 2):
+    for _ in encoder.stream([noise(rng, 2, network)] * 2):
         assert torch.get_num_threads() == before
     assert used == [before + 1] * 2
     assert encoder.engine["threads"] == before + 1
@@ -504,14 +393,27 @@ def test_threads_are_used_and_given_back(rng):
 
 def test_the_engine_is_described_in_plain_values(lite):
     engine = FrameEncoder(lite, LITE_LAYERS, device="cpu", precision="fp32", batch_size=16, threads=1).engine
-    expected = {"device": "cpu", "precision": "fp32", "agreement": 1.0, "folded": 49, "batch_size": 16, "threads": 1}
-    assert engine == {**expected, "compiled": False}
+    expected = {"device": "cpu", "precision": "fp32", "agreement": 1.0, "folded": 49, "fused": 33, "batch_size": 16}
+    assert engine == {**expected, "threads": 1, "compiled": False}
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the GNU C library is told to keep memory")
+def test_memory_is_kept_from_batch_to_batch_and_given_back(rng):
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    before, size = resident(), 300 * 2**20
+    with kept_memory(torch.device("cpu")):
+        for _ in range(2):
+            np.ones(size, np.uint8)
+            assert resident() > before + 0.9 * size
+    assert resident() < before + 0.1 * size
 
 
 def test_results_do_not_hold_on_to_batches(rng):
-    network = _own(_Counting())
+    network = own_network(_Counting())
     encoder = FrameEncoder(network, ["first", "last"], device="cpu")
-    found = encoder.encode(_noise(rng, 3, network))
+    found = encoder.encode(noise(rng, 3, network))
     assert all(x.base is None for x in found.values())
     assert not encoder._forward._taps._taken
 
@@ -539,15 +441,15 @@ def test_a_gpu_gives_what_the_cpu_gives(lite, frames, precision):
     for layer, expected in exact.items():
         stacked = np.concatenate([features[layer] for features in found])
         tolerance = 1e-3 if precision == "fp32" else 5e-2
-        assert _relative_error(stacked, expected) < tolerance
+        assert relative_error(stacked, expected) < tolerance
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch.compile's own imports
 def test_compiled_networks_give_the_same(rng):
     stages = [nn.Sequential(nn.Conv2d(n, 4, 3), nn.BatchNorm2d(4), nn.ReLU()) for n in (3, 4)]
-    network = _own(_Ended(nn.Sequential(*stages)))
-    film = _noise(rng, 7, network)
+    network = own_network(Ended(nn.Sequential(*stages)))
+    film = noise(rng, 7, network)
     layers = ["body.0", "body.1.1", "end"]
     options = {"device": "cpu", "precision": "fp32", "batch_size": 4}
     exact = FrameEncoder(network, layers, **options).encode(film)
@@ -555,7 +457,7 @@ def test_compiled_networks_give_the_same(rng):
     assert encoder.engine["compiled"]
     for layer, found in encoder.encode(film).items():
         assert found.shape == exact[layer].shape
-        assert _relative_error(found, exact[layer]) < 1e-4
+        assert relative_error(found, exact[layer]) < 1e-4
 
 
 # what cannot be
@@ -581,7 +483,7 @@ def test_what_cannot_be_is_refused(lite, layers, options, message):
 
 def test_networks_in_training_are_refused():
     module = nn.Sequential(nn.Identity())
-    network = _own(module)
+    network = own_network(module)
     module.train()
     with pytest.raises(UsageError, match=r"network own is in training mode: network\.module\.eval\(\) ends it"):
         FrameEncoder(network, ["0"], device="cpu")
@@ -589,7 +491,7 @@ def test_networks_in_training_are_refused():
 
 def test_a_network_that_does_not_fit_is_said():
     with pytest.raises(UsageError, match="device cpu: its memory does not suffice for own"):
-        FrameEncoder(_own(_Narrow(1)), ["end"], device="cpu")
+        FrameEncoder(own_network(_Narrow(1)), ["end"], device="cpu")
 
 
 def test_layers_that_give_no_row_per_frame_are_refused():
@@ -606,7 +508,7 @@ def test_layers_that_give_no_row_per_frame_are_refused():
         def forward(self, x):
             return x, x
 
-    network = _own(Odd())
+    network = own_network(Odd())
     assert list(layer_shapes(network)) == ["list.0"]
     with pytest.raises(UsageError, match="layer 'list' of own is never run as a whole; take a layer inside it"):
         FrameEncoder(network, ["list"], device="cpu")
@@ -620,13 +522,13 @@ def test_layers_that_give_no_row_per_frame_are_refused():
 )
 def test_frames_of_another_kind_are_refused(frames):
     with pytest.raises(ValueError, match=r"expected uint8 \(b, 8, 8, 3\)"):
-        FrameEncoder(_own(_Counting()), ["first"], device="cpu").encode(frames)
+        FrameEncoder(own_network(_Counting()), ["first"], device="cpu").encode(frames)
 
 
 def test_frames_may_be_read_only_and_of_any_layout(rng):
-    network = _own(_Counting())
+    network = own_network(_Counting())
     encoder = FrameEncoder(network, ["first"], device="cpu")
-    frames = _noise(rng, 3, network)
+    frames = noise(rng, 3, network)
     exact = encoder.encode(frames)["first"]
     fixed = frames.copy()
     fixed.flags.writeable = False
