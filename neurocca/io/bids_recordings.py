@@ -229,7 +229,10 @@ def _film(events: Path, folder: Path) -> tuple[Path | None, float]:
         return None, logged or 0.0
     if not pd.api.types.is_numeric_dtype(table["onset"]):
         raise DataError(f"{events}: column 'onset' holds values that are not numbers.")
-    shown = table.dropna(subset=["stim_file", "onset"])
+    shown = table.dropna(subset=["stim_file"])
+    if (unknown := shown["onset"].isna()).any():
+        film = shown.loc[unknown, "stim_file"].iloc[0]
+        raise DataError(f"{events}: when {film} began is not said: its onset is missing.")
     films = shown["stim_file"].astype(str).unique()
     if len(films) == 0:
         return None, 0.0

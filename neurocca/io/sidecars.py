@@ -158,21 +158,22 @@ def _timing(path: Path, content: Mapping[str, Any]) -> Timing:
     if t_r is None and (rate := content.get("SamplingFrequency")) not in (None, "TR"):
         # tables of parcels say samples per second, or "TR" for one sample per volume
         rate = _seconds(path, "SamplingFrequency", rate)
-        t_r = 1 / rate if rate else None
+        t_r = 1 / rate if rate is not None else None
     slices = content.get("SliceTiming")
     corrected = content.get("SliceTimingCorrected") is True
     return Timing(
-        t_r=t_r or None,
+        t_r=t_r,
         start_time=_seconds(path, "StartTime", content.get("StartTime")),
         slice_timing=() if slices is None or corrected else _slice_times(path, slices),
-        where=path if t_r else None,
+        where=path if t_r is not None else None,
     )
 
 
 def _seconds(path: Path, key: str, value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e3:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e3
+    if not number or (value == 0 and key != "StartTime"):
         unit = "samples per second" if key == "SamplingFrequency" else "seconds"
         raise DataError(f"{path}: the sidecar's {key} is {value!r}; {unit} are expected.")
     return float(value)

@@ -1,12 +1,13 @@
 """Which runs have both: BOLD, and features in every space that is asked for."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 from neurocca.config import AlignConfig
 from neurocca.design import FeatureSeries
 from neurocca.errors import DataError, UsageError
-from neurocca.io.recording import Recording, run_key
+from neurocca.io.recording import Recording, RunFiles, run_key
 from neurocca.io.store import FeatureStore
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,8 @@ def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *
     UsageError
         When an asked space is not in the store.
     DataError
-        When nothing is left, or, if strict, anything would be left out.
+        When nothing is left, or, if strict, anything would be left out; when confounds are asked for that some of the
+        runs do not have.
     """
     subject = recording.subject
     recorded = {run.label for run in recording.runs}
@@ -53,7 +55,35 @@ def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *
         log.warning("%s: going on without.", text)
     left_out = sorted({*recording.missing, *recorded - shared}, key=run_key)
     runs = tuple(run for run in recording.runs if run.label in shared)
+    check_companions(recording, runs, config)
     return replace(recording, runs=runs, missing=tuple(left_out))
+
+
+def check_companions(recording: Recording, runs: Sequence[RunFiles], config: AlignConfig) -> None:
+    """Refuse runs of which only some could be cleaned, and name what is asked for but cannot be done.
+
+    Raises
+    ------
+    DataError
+        When some runs have confounds and others do not.
+    """
+    subject = f"sub-{recording.subject}"
+    bare = [run.label for run in runs if run.confounds is None]
+    if config.confounds and 0 < len(bare) < len(runs):
+        raise DataError(
+            f"{subject}: no confounds for run {', '.join(bare)}, which other runs have: leave them out of all runs "
+            "with --confounds none, or the run itself with --run-label."
+        )
+    if len(bare) == len(runs):
+        if config.fd_threshold or config.dvars_threshold:
+            log.warning("%s: no confounds are there to censor volumes by: none is censored.", subject)
+        if config.confounds and recording.kind != "parcels":
+            log.warning(
+                "%s: no confounds are there (%s): drift alone is taken out.", subject, ", ".join(config.confounds)
+            )
+    unmasked = [run.label for run in runs if not run.masks]
+    if 0 < len(unmasked) < len(runs):
+        log.warning("%s: no mask for run %s: that of the other runs is taken.", subject, ", ".join(unmasked))
 
 
 def read_features(store: FeatureStore, recording: Recording, config: AlignConfig) -> list[list[FeatureSeries]]:
