@@ -111,7 +111,7 @@ def decoded(film: Path, threads: int | None = None) -> Iterator[np.ndarray]:
 
 
 def decode_only(film: Path, threads: int | None = None) -> int:
-    return sum(len(batch) for batch in decoded(film, threads))
+    return sum(len(batch) for batch in decoded(film, threads or os.cpu_count()))
 
 
 def network_only(film: Path, threads: int | None = None) -> tuple[int, float]:

@@ -124,6 +124,7 @@ def decoding(
             child = subprocess.Popen(
                 command,
                 bufsize=0,
+                pipesize=1 << 20,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=messages,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 import numpy as np
+from joblib import cpu_count
 from numpy.typing import NDArray
 
 from neurocca.errors import DataError, UsageError
@@ -126,10 +127,12 @@ def iter_batches(
 
     Parameters
     ----------
-    path, rate, size, crop, window, fit, resize, interpolation, start, threads
+    path, rate, size, crop, window, fit, resize, interpolation, start
         As `iter_frames` takes them.
     batch_size : int
         Frames in an array; the last one may have fewer.
+    threads : int, optional
+        Threads of the decoder; by default one fewer than there are cores, which the other work needs.
 
     Returns
     -------
@@ -144,7 +147,7 @@ def iter_batches(
     if batch_size < 1:
         raise UsageError(f"batch_size={batch_size} must be at least 1.")
     framing = Framing(size, crop, fit, resize, interpolation)
-    plan = _plan(path, rate, framing, window, start, threads)
+    plan = _plan(path, rate, framing, window, start, threads or max(1, cpu_count() - 1))
     return prefetched(_batches(plan, batch_size), lambda batch: batch, ahead=2)
 
 
