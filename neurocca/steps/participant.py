@@ -1,5 +1,6 @@
 """Participant level: one subject's film features against the same subject's BOLD."""
 
+import functools
 import logging
 import os
 import warnings
@@ -19,6 +20,7 @@ from neurocca.inference.held_out import held_out_test
 from neurocca.inference.permutation import permutation_test
 from neurocca.inference.schemes import CircularShift, Scheme, as_scheme
 from neurocca.io.annex import check_here, is_unfetched
+from neurocca.io.cleaned import RunCache
 from neurocca.io.derivatives import Results, check_output, write_results
 from neurocca.io.files import sha256, staged
 from neurocca.io.layout import find_recordings
@@ -27,12 +29,19 @@ from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
 from neurocca.steps.assemble import Assembled, assemble, check_design
 from neurocca.steps.features import films_store
+from neurocca.steps.kept_runs import Digest
 from neurocca.steps.matching import match_runs, read_features
 from neurocca.steps.record import collect
 from neurocca.steps.report import draw_report, page_name, write_index
 from neurocca.steps.terminal import progress_bar
 
 log = logging.getLogger(__name__)
+
+WORK = Path("work")
+"""Where intermediate files go when nothing else is said."""
+
+MAX_MEMORY = 2**31
+"""Bytes that a table of lagged products may take; an eighth of them where memory is to be saved."""
 
 
 def run_participants(
@@ -42,7 +51,8 @@ def run_participants(
     *,
     query: Query | None = None,
     features: Path | None = None,
-    work_dir: Path = Path("work"),
+    work_dir: Path | None = None,
+    low_memory: bool = False,
     n_jobs: int = 1,
     command: str = "",
 ) -> Iterator[tuple[Path, pd.DataFrame]]:
@@ -59,8 +69,11 @@ def run_participants(
         where the query is strict.
     features : Path, optional
         Feature store; made from the films that events.tsv names when it is not given.
-    work_dir : Path
-        Where such a store is kept.
+    work_dir : Path, optional
+        Where such a store is kept, and the cleaned runs of BOLD, which later calls take from there as long as they are
+        made of the same. None is ``work``, for the store alone.
+    low_memory : bool
+        Have one cleaned run in memory at a time, the others in the working directory.
     n_jobs : int
         Parallel jobs; results do not depend on it.
     command : str
@@ -78,7 +91,8 @@ def run_participants(
     recordings = find_recordings(bids_dir, query, t_r=config.align.t_r)
     check_output(output_dir)
     if features is None:
-        features = films_store(_shared_films(recordings), work_dir, config.features)
+        features = films_store(_shared_films(recordings), work_dir or WORK, config.features)
+    cache = RunCache((work_dir or WORK) / "cleaned") if work_dir is not None or low_memory else None
     with FeatureStore(features) as store:
         recordings = [match_runs(recording, store, config.align, strict=query.strict) for recording in recordings]
         for recording in recordings:
@@ -91,8 +105,10 @@ def run_participants(
                 recording.task,
                 recording.source,
             )
-            results = analyse(recording, assemble(recording, store, config), config, n_jobs=n_jobs)
-            results.decomposition["Inputs"] = _digests(bids_dir, recording, config.align, store.path)
+            digest = functools.cache(sha256)
+            assembled = assemble(recording, store, config, cache=cache, low_memory=low_memory, digest=digest)
+            results = analyse(recording, assembled, config, n_jobs=n_jobs)
+            results.decomposition["Inputs"] = _digests(bids_dir, recording, config.align, store.path, digest)
             results.decomposition["FeatureSources"] = _feature_sources(store, results)
             results.decomposition["Command"] = command
             with staged(output_dir) as folder:
@@ -135,6 +151,7 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
         shrinkage_x=config.fit.shrinkage_x,
         shrinkage_y=config.fit.shrinkage_y,
         scale=True,
+        y_columns=None if assembled.wide is None else assembled.wide.n_columns,
     )
     seeds = np.random.SeedSequence(test.seed).spawn(2)
     shared: dict[str, Any] = {
@@ -144,6 +161,7 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
         "kept": design.kept,
         "n_permutations": test.n_permutations,
         "n_jobs": n_jobs,
+        "max_memory": MAX_MEMORY if assembled.wide is None else MAX_MEMORY // 8,
     }
     notes: list[str] = []
     with (
@@ -225,9 +243,9 @@ def _feature_sources(store: FeatureStore, results: Results) -> dict[str, Any]:
     return {space: store.provenance(space, store.runs(space)[0]) for space in spaces}
 
 
-def _digests(root: Path, recording: Recording, align: AlignConfig, store: Path) -> list[dict[str, str]]:
+def _digests(root: Path, recording: Recording, align: AlignConfig, store: Path, digest: Digest) -> list[dict[str, str]]:
     files = list(dict.fromkeys(path for run in recording.runs for path in run.files))
     # an atlas that goes by its name is nilearn's, and no file of the user's
     files += [path for path in (Path(align.atlas), Path(align.kernel)) if path.is_file()]
-    inside = [{"Path": Path(os.path.relpath(path, root)).as_posix(), "SHA256": sha256(path)} for path in files]
-    return [*inside, {"Path": store.name, "SHA256": sha256(store)}]
+    inside = [{"Path": Path(os.path.relpath(path, root)).as_posix(), "SHA256": digest(path)} for path in files]
+    return [*inside, {"Path": store.name, "SHA256": digest(store)}]
