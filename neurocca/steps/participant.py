@@ -5,7 +5,8 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from neurocca.inference.schemes import CircularShift, Scheme, as_scheme
 from neurocca.io.annex import check_here, is_unfetched
 from neurocca.io.cleaned import RunCache
 from neurocca.io.derivatives import Results, check_output, write_results
-from neurocca.io.files import sha256, staged
+from neurocca.io.files import sha256, staged, sweep
 from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
 from neurocca.io.recording import Recording
@@ -33,6 +34,7 @@ from neurocca.steps.kept_runs import Digest
 from neurocca.steps.matching import match_runs, read_features
 from neurocca.steps.record import collect
 from neurocca.steps.report import draw_report, page_name, write_index
+from neurocca.steps.several import each_participant
 from neurocca.steps.terminal import progress_bar
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ def run_participants(
     n_jobs: int = 1,
     command: str = "",
 ) -> Iterator[tuple[Path, pd.DataFrame]]:
-    """Analyse participants one after the other and write their derivatives and reports.
+    """Analyse participants and write their derivatives and reports.
 
     Before the first is analysed, all are looked up and their runs compared with the features.
 
@@ -75,7 +77,8 @@ def run_participants(
     low_memory : bool
         Have one cleaned run in memory at a time, the others in the working directory.
     n_jobs : int
-        Parallel jobs; results do not depend on it.
+        Participants at the same time, and permutations of each where there are more jobs than participants; results do
+        not depend on it. Memory is that of one participant for each at the same time.
     command : str
         The command line, for the record.
 
@@ -97,7 +100,33 @@ def run_participants(
         recordings = [match_runs(recording, store, config.align, strict=query.strict) for recording in recordings]
         for recording in recordings:
             read_features(store, recording, config.align)
-        for recording in recordings:
+    one = _OneParticipant(bids_dir, output_dir, config, features, cache, low_memory, command)
+    is_new = not output_dir.exists()
+    try:
+        with closing(each_participant(one, recordings, n_jobs)) as verdicts:
+            for recording, verdict in zip(recordings, verdicts, strict=True):
+                write_index(output_dir)
+                yield output_dir / page_name(recording.subject, recording.task), verdict
+    except BaseException:
+        sweep(output_dir, is_new)  # what processes that were given up have left
+        raise
+
+
+@dataclass(frozen=True)
+class _OneParticipant:
+    """From one participant's files to derivatives and a report; gives the verdict."""
+
+    bids_dir: Path
+    output_dir: Path
+    config: Config
+    features: Path
+    cache: RunCache | None
+    low_memory: bool
+    command: str
+
+    def __call__(self, recording: Recording, n_jobs: int) -> pd.DataFrame:
+        config, digest = self.config, functools.cache(sha256)
+        with FeatureStore(self.features) as store:
             log.info(
                 "sub-%s: %d runs of task %s, %s",
                 recording.subject,
@@ -105,17 +134,15 @@ def run_participants(
                 recording.task,
                 recording.source,
             )
-            digest = functools.cache(sha256)
-            assembled = assemble(recording, store, config, cache=cache, low_memory=low_memory, digest=digest)
+            assembled = assemble(recording, store, config, cache=self.cache, low_memory=self.low_memory, digest=digest)
             results = analyse(recording, assembled, config, n_jobs=n_jobs)
-            results.decomposition["Inputs"] = _digests(bids_dir, recording, config.align, store.path, digest)
+            results.decomposition["Inputs"] = _digests(self.bids_dir, recording, config.align, store.path, digest)
             results.decomposition["FeatureSources"] = _feature_sources(store, results)
-            results.decomposition["Command"] = command
-            with staged(output_dir) as folder:
-                write_results(folder, results, config)
-                draw_report(folder, recording.subject, recording.task, folder)
-            write_index(output_dir)
-            yield output_dir / page_name(recording.subject, recording.task), verdict_table(results)
+        results.decomposition["Command"] = self.command
+        with staged(self.output_dir) as folder:
+            write_results(folder, results, config)
+            draw_report(folder, recording.subject, recording.task, folder)
+        return verdict_table(results)
 
 
 def check_folders(bids_dir: Path, output_dir: Path) -> None:
