@@ -111,6 +111,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add(cleaning, "--fd-threshold", type=float, metavar="MM", help="censor volumes of more framewise displacement")
     add(cleaning, "--dvars-threshold", type=float, metavar="X", help="censor volumes of more standardised DVARS")
     add(cleaning, "--high-pass", type=float, metavar="SECONDS", help="longest period left in (default: 128; 0: all)")
+    add(cleaning, "--smoothing-fwhm", type=float, metavar="MM", help="smooth volumes by a Gaussian (default: 0, not)")
     running = parser.add_argument_group("running")
     add(running, "--n-jobs", type=int, default=1, metavar="N", help="parallel jobs; results do not depend on it")
     add(
@@ -224,6 +225,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
         "align.fd_threshold": args.fd_threshold,
         "align.dvars_threshold": args.dvars_threshold,
         "align.high_pass": args.high_pass,
+        "align.smoothing_fwhm": args.smoothing_fwhm,
         "fit.n_components": args.n_components,
         "inference.n_permutations": args.n_permutations,
         "inference.seed": args.random_seed,

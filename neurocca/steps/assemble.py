@@ -111,7 +111,8 @@ def assemble(
     check_unseen(store, spaces, [run.label for run in recording.runs])
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
     atlas = _atlas(align)
-    brain = open_brain([run.bold for run in recording.runs], recording.masks, atlas)
+    bold = [run.bold for run in recording.runs]
+    brain = open_brain(bold, recording.masks, atlas, smoothing=align.smoothing_fwhm)
     keeper = RunKeeper(recording, align, atlas, cache, functools.cache(digest))
     kernel = read_kernel(Path(align.kernel)) if align.response == "kernel" else None
     X, cleaned, qc = [], [], []

@@ -34,6 +34,7 @@ _OPTIONS = (
     "high_pass",
     "low_pass",
     "standardize_bold",
+    "smoothing_fwhm",
 )
 """All of the configuration that cleaned BOLD depends on, but for the atlas and the cut."""
 

@@ -115,6 +115,7 @@ def _description(
             "Drift": align.drift,
             "HighPass": align.high_pass,
             "LowPass": align.low_pass,
+            "SmoothingFWHM": align.smoothing_fwhm,
             "StandardizeBOLD": align.standardize_bold,
             "Confounds": list(align.confounds),
             "FDThreshold": align.fd_threshold,

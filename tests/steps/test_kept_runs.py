@@ -161,6 +161,7 @@ def test_changed_inputs_are_cleaned_anew(dataset, own, tmp_path, change, n_new):
         {"dvars_threshold": 1.3},
         {"standardize_bold": "psc"},
         {"trim": [4, 4]},
+        {"smoothing_fwhm": 8.0},
         {"atlas": "atlas.nii.gz"},
     ],
     ids=str,
@@ -285,4 +286,32 @@ def test_low_memory_takes_standardised_series(dataset, tmp_path, capsys):
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1
     assert "--low-mem takes align.standardize_bold='zscore', not 'psc'" in error[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_smoothing_is_written_down(dataset, tmp_path):
+    (tmp_path / "config.toml").write_text("[fit]\nn_components = 1\nshrinkage_x = [0.1]\nshrinkage_y = [0.5]\n")
+    quick = ("--config-file", str(tmp_path / "config.toml"), "--n-permutations", "19")
+    assert main(command(dataset, tmp_path / "out", *quick, "--smoothing-fwhm", "9.5")) == 0
+    assert record_of(tmp_path / "out")["Alignment"]["SmoothingFWHM"] == 9.5
+    sidecars = sorted((tmp_path / "out/sub-01/func").glob("*space-*.json"))
+    assert [json.loads(path.read_text())["SmoothingFWHM"] for path in sidecars] == [9.5, 9.5]
+    page = (tmp_path / "out/sub-01_task-film.html").read_text()
+    assert "Volumes were smoothed with a Gaussian of 9.5 mm full width at half maximum." in page
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        (("--atlas", "atlas.nii.gz"), "means of an atlas"),
+        (("--space", "fsaverage5"), "surfaces (GIFTI)"),
+        (("--space", "fsLR"), "CIFTI"),
+    ],
+)
+def test_only_voxels_are_smoothed(dataset, tmp_path, capsys, options, kind):
+    options = [str(dataset / option) if option.endswith(".gz") else option for option in options]
+    assert main(command(dataset, tmp_path / "out", *options, "--smoothing-fwhm", "6")) == 64
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1
+    assert f"smoothing goes with voxels of volumes (NIfTI), not with {kind}" in error[0]
     assert not (tmp_path / "out").exists()
