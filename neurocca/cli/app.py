@@ -113,7 +113,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add(cleaning, "--high-pass", type=float, metavar="SECONDS", help="longest period left in (default: 128; 0: all)")
     add(cleaning, "--smoothing-fwhm", type=float, metavar="MM", help="smooth volumes by a Gaussian (default: 0, not)")
     running = parser.add_argument_group("running")
-    add(running, "--n-jobs", type=int, default=1, metavar="N", help="parallel jobs; results do not depend on it")
+    add(
+        running,
+        "--n-jobs",
+        "--n-cpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="participants, or permutations of one, at the same time; results do not depend on it",
+    )
     add(
         running,
         "-w",

@@ -150,9 +150,9 @@ class WideRuns:
     def thinned(self, n: int) -> NDArray[np.floating]:
         """Every second, third, … column, so that there are n or fewer."""
         step = -(-self.n_columns // n)
-        return np.concatenate(
-            [block[:, -columns.start % step :: step] for columns, block in self.kept.blocks()], axis=1
-        )
+        # copies: a part of a block would hold on to all of it
+        parts = [block[:, -columns.start % step :: step].copy() for columns, block in self.kept.blocks()]
+        return np.concatenate(parts, axis=1)
 
     def loadings(self, *variates: NDArray) -> Iterator[NDArray]:
         """Correlations of all columns with variates, each of shape (n, k), in one pass: shapes (q, k)."""
