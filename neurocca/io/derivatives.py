@@ -222,6 +222,8 @@ def _write_maps(func: Path, results: Results) -> None:
     dataset = results.decomposition["Dataset"]
     # BIDS asks for a word on what a resolution is, in the sidecar
     sidecar = {"Resolution": dataset["Resolution"]} if dataset.get("Resolution") else {}
+    if fwhm := results.decomposition["Alignment"].get("SmoothingFWHM"):
+        sidecar["SmoothingFWHM"] = fwhm
     for maps, name, what in (
         (results.response_loadings, "desc-cca_components", "BOLD-side canonical variates"),
         (results.cross_loadings, "stat-r_desc-ccaStimulus_statmap", "stimulus-side canonical variates"),
