@@ -109,7 +109,9 @@ class Brain(Protocol):
         """
 
 
-def open_brain(runs: Sequence[Run], masks: Sequence[Path] = (), atlas: "Atlas | None" = None) -> Brain:
+def open_brain(
+    runs: Sequence[Run], masks: Sequence[Path] = (), atlas: "Atlas | None" = None, *, region: Path | None = None
+) -> Brain:
     """Brain of the runs of one subject, all of one kind.
 
     Parameters
@@ -120,6 +122,9 @@ def open_brain(runs: Sequence[Run], masks: Sequence[Path] = (), atlas: "Atlas | 
         (`neurocca.io.volumes.shared_mask`, which reads all of them once), or with an atlas its parcels alone.
     atlas : Atlas, optional
         For volumes: average them within its parcels.
+    region : Path, optional
+        For volumes: another mask, of whose voxels those are analysed that all masks hold. It may show more of the
+        brain than the volumes (`neurocca.io.volumes.read_region`).
 
     Raises
     ------
@@ -132,8 +137,8 @@ def open_brain(runs: Sequence[Run], masks: Sequence[Path] = (), atlas: "Atlas | 
     """
     form = _form(runs)
     if form == "nifti":
-        return _volumes([run[0] for run in runs], masks, atlas)
-    if masks or atlas is not None:
+        return _volumes([run[0] for run in runs], masks, atlas, region)
+    if masks or region or atlas is not None:
         raise UsageError(
             f"{runs[0][0]}: {'an atlas' if atlas is not None else 'a mask'} goes with volumes (NIfTI) only."
         )
@@ -169,9 +174,9 @@ def _form_of(path: Path) -> str:
     raise DataError(f"{path}: of a format that is not read; read are {', '.join(_FORMS)}.")
 
 
-def _volumes(bold: list[Path], masks: Sequence[Path], atlas: "Atlas | None") -> Brain:
+def _volumes(bold: list[Path], masks: Sequence[Path], atlas: "Atlas | None", region: Path | None) -> Brain:
     from neurocca.io.images import check_grid, load_image
-    from neurocca.io.volumes import Voxels, intersect_masks, shared_mask
+    from neurocca.io.volumes import Voxels, both_masks, intersect_masks, read_region, shared_mask
 
     first = load_image(bold[0], ndim=4)
     for path in bold[1:]:
@@ -179,6 +184,9 @@ def _volumes(bold: list[Path], masks: Sequence[Path], atlas: "Atlas | None") -> 
     mask = intersect_masks(masks) if masks else None
     if mask is not None:
         check_grid(first, mask, bold[0], f"the mask {masks[0]}")
+    if region is not None:
+        part = read_region(region, first, bold[0])
+        mask = part if mask is None else both_masks(mask, part, f"masks {masks[0]} and {region}")
     if atlas is not None:
         from neurocca.io.parcellation import place_atlas
 

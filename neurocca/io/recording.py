@@ -1,6 +1,6 @@
 """What a dataset holds of one subject's film: the record that every layout is read into."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -110,6 +110,10 @@ class Recording:
     def masks(self) -> tuple[Path, ...]:
         """Masks of all runs, each once; what all of them hold is analysed. None: told from the volumes."""
         return tuple(dict.fromkeys(mask for run in self.runs for mask in run.masks))
+
+    def shifted(self, seconds: float) -> "Recording":
+        """The same with the film's onset moved by some seconds in every run."""
+        return replace(self, runs=tuple(replace(run, onset=run.onset + seconds) for run in self.runs))
 
 
 def run_key(label: str) -> tuple[bool, int, str]:

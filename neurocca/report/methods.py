@@ -59,7 +59,8 @@ def _columns(d: Mapping[str, Any]) -> str:
     dataset, n = d["Dataset"], d["NumberOfResponses"]
     space = f" in space {dataset['Space']}" if dataset.get("Space") else ""
     atlas = f" (means of volumes in the atlas {Path(dataset['Atlas']).name})" if dataset.get("Atlas") else ""
-    return f"{counted(n, noun(d), noun(d, 2))}{atlas}{space}"
+    mask = f" inside the mask {Path(dataset['Mask']).name}" if dataset.get("Mask") else ""
+    return f"{counted(n, noun(d), noun(d, 2))}{atlas}{mask}{space}"
 
 
 def _was(n: int) -> str:
@@ -135,9 +136,17 @@ def _film(d: Mapping[str, Any], features: Collection[str]) -> str:
     )
     return (
         f"The film was described by {counted(d['NumberOfFeatures'], 'feature column')} from "
-        f"{counted(len(spaces), 'feature space')}: {named}.{_networks(d)}{logs} {_response(d)}{filtered} Features were "
+        f"{counted(len(spaces), 'feature space')}: {named}.{_networks(d)}{_shift(d)}{logs} {_response(d)}{filtered} "
+        f"Features were "
         f"{scaled}."
     )
+
+
+def _shift(d: Mapping[str, Any]) -> str:
+    seconds = d["Alignment"].get("OnsetShift", 0)
+    if not seconds:
+        return ""
+    return f" Its onset was set {abs(seconds):g} s {'earlier' if seconds < 0 else 'later'} than the data say."
 
 
 def _networks(d: Mapping[str, Any]) -> str:

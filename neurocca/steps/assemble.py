@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurocca.config import AlignConfig, Config
+from neurocca.config import AlignConfig, Config, FitConfig
 from neurocca.design import Design, FeatureSeries, stack_runs
 from neurocca.errors import DataError, UsageError
 from neurocca.inference.schemes import CircularShift, Scheme
@@ -76,7 +76,8 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
     spaces = chosen_spaces(store, align)
     check_unseen(store, spaces, [run.label for run in recording.runs])
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
-    brain = open_brain([run.bold for run in recording.runs], recording.masks, _atlas(align))
+    region = Path(align.mask) if align.mask else None
+    brain = open_brain([run.bold for run in recording.runs], recording.masks, _atlas(align), region=region)
     kernel = read_kernel(Path(align.kernel)) if align.response == "kernel" else None
     X, cleaned, qc = [], [], []
     for run, series in zip(recording.runs, features, strict=True):
@@ -227,26 +228,28 @@ def _quality(
     }
 
 
-def check_design(design: Design, n_components: int, scheme: Scheme, t_r: float) -> None:
+def check_design(design: Design, fit: FitConfig, scheme: Scheme, t_r: float) -> None:
     """Refuse what cannot be fitted or tested, before anything is computed.
 
     Parameters
     ----------
     design : Design
-    n_components : int
+    fit : FitConfig
     scheme : Scheme
         How runs will be rearranged.
     t_r : float
         Seconds per volume.
     """
     (_, p), q = design.X.shape, design.Y.shape[1]
-    if n_components > min(p, q):
+    is_chosen = len(fit.shrinkage_x) * len(fit.shrinkage_y) > 1
+    if fit.n_components > min(p, q):
         raise UsageError(
-            f"n_components={n_components} exceeds the narrower view: there are {p} features and {q} responses."
+            f"n_components={fit.n_components} exceeds the narrower view: there are {p} features and {q} responses."
         )
-    if len(design.run_labels) < 3:
+    if len(design.run_labels) < (3 if is_chosen else 2):
         raise DataError(
-            f"{len(design.run_labels)} runs: leaving one out, and another to choose the shrinkage, takes at least 3."
+            f"{len(design.run_labels)} runs: leaving one out, and another to choose the shrinkage, takes at least 3; "
+            "with one value each in fit.shrinkage_x and fit.shrinkage_y there is nothing to choose, and 2 are enough."
         )
     if not isinstance(scheme, CircularShift):
         return

@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *, strict: bool = False) -> Recording:
     """The recording with those of its runs for which there are features; the others count as missing.
 
+    Onsets of the film are moved as the configuration says.
+
     Parameters
     ----------
     recording : Recording
@@ -53,7 +55,7 @@ def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *
         log.warning("%s: going on without.", text)
     left_out = sorted({*recording.missing, *recorded - shared}, key=run_key)
     runs = tuple(run for run in recording.runs if run.label in shared)
-    return replace(recording, runs=runs, missing=tuple(left_out))
+    return replace(recording, runs=runs, missing=tuple(left_out)).shifted(config.onset_shift)
 
 
 def read_features(store: FeatureStore, recording: Recording, config: AlignConfig) -> list[list[FeatureSeries]]:

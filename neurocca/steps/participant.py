@@ -120,7 +120,7 @@ def analyse(recording: Recording, assembled: Assembled, config: Config, *, n_job
     """
     design, test = assembled.design, config.inference
     scheme = CircularShift(test.min_shift) if test.scheme == CircularShift.name else as_scheme(test.scheme)
-    check_design(design, config.fit.n_components, scheme, recording.t_r)
+    check_design(design, config.fit, scheme, recording.t_r)
     # the files themselves have been checked: what fails from here on is what they hold
     try:
         return _fit_and_test(recording, assembled, config, scheme, n_jobs)
@@ -228,6 +228,6 @@ def _feature_sources(store: FeatureStore, results: Results) -> dict[str, Any]:
 def _digests(root: Path, recording: Recording, align: AlignConfig, store: Path) -> list[dict[str, str]]:
     files = list(dict.fromkeys(path for run in recording.runs for path in run.files))
     # an atlas that goes by its name is nilearn's, and no file of the user's
-    files += [path for path in (Path(align.atlas), Path(align.kernel)) if path.is_file()]
+    files += [path for path in (Path(align.mask), Path(align.atlas), Path(align.kernel)) if path.is_file()]
     inside = [{"Path": Path(os.path.relpath(path, root)).as_posix(), "SHA256": sha256(path)} for path in files]
     return [*inside, {"Path": store.name, "SHA256": sha256(store)}]

@@ -94,6 +94,7 @@ def _description(
             "Source": recording.source,
             "Space": recording.space,
             "Resolution": recording.res,
+            "Mask": config.align.mask,
             "Atlas": config.align.atlas,
         },
         "RepetitionTime": recording.t_r,
@@ -104,6 +105,7 @@ def _description(
         "DroppedFeatures": assembled.dropped_features,
         "DroppedResponses": assembled.dropped_responses,
         "Alignment": {
+            "OnsetShift": align.onset_shift,
             "Response": align.response,
             "HRF": align.hrf,
             "Delays": list(align.delays),
