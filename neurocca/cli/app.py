@@ -102,6 +102,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add(cleaning, "--mask", metavar="FILE", help="analyse the voxels of this image alone, for instance a region")
     add(cleaning, "--atlas", metavar="FILE|NAME", help="average volumes in its parcels; names as schaefer_2018:100")
     add(
+        cleaning, "--min-coverage", type=float, metavar="SHARE", help="of its voxels that a parcel needs (default: 0.5)"
+    )
+    add(cleaning, "--label-atlas", metavar="FILE|NAME", help="name the peaks of voxelwise maps by its parcels")
+    add(
         cleaning,
         "--confounds",
         nargs="+",
@@ -220,6 +224,8 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
         "align.onset_shift": args.onset_shift,
         "align.mask": args.mask,
         "align.atlas": args.atlas,
+        "align.min_coverage": args.min_coverage,
+        "align.label_atlas": args.label_atlas,
         "align.confounds": [] if args.confounds == ["none"] else args.confounds,
         "align.fd_threshold": args.fd_threshold,
         "align.dvars_threshold": args.dvars_threshold,

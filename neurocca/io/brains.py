@@ -50,7 +50,7 @@ class Brain(Protocol):
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """Names of columns that were left out from the start: parcels of an atlas without a voxel in the images."""
+        """Names of columns that were left out from the start: parcels of which the images hold too little."""
 
     def n_volumes(self, run: Run) -> int:
         """Number of volumes of a run, without reading all of it where the format allows."""
@@ -110,7 +110,12 @@ class Brain(Protocol):
 
 
 def open_brain(
-    runs: Sequence[Run], masks: Sequence[Path] = (), atlas: "Atlas | None" = None, *, region: Path | None = None
+    runs: Sequence[Run],
+    masks: Sequence[Path] = (),
+    atlas: "Atlas | None" = None,
+    *,
+    region: Path | None = None,
+    min_coverage: float = 0.0,
 ) -> Brain:
     """Brain of the runs of one subject, all of one kind.
 
@@ -125,6 +130,8 @@ def open_brain(
     region : Path, optional
         For volumes: another mask, of whose voxels those are analysed that all masks hold. It may show more of the
         brain than the volumes (`neurocca.io.volumes.read_region`).
+    min_coverage : float
+        With an atlas: share of its voxels that a parcel must have (`neurocca.io.parcellation.place_atlas`).
 
     Raises
     ------
@@ -137,7 +144,7 @@ def open_brain(
     """
     form = _form(runs)
     if form == "nifti":
-        return _volumes([run[0] for run in runs], masks, atlas, region)
+        return _volumes([run[0] for run in runs], masks, atlas, region, min_coverage)
     if masks or region or atlas is not None:
         raise UsageError(
             f"{runs[0][0]}: {'an atlas' if atlas is not None else 'a mask'} goes with volumes (NIfTI) only."
@@ -174,7 +181,9 @@ def _form_of(path: Path) -> str:
     raise DataError(f"{path}: of a format that is not read; read are {', '.join(_FORMS)}.")
 
 
-def _volumes(bold: list[Path], masks: Sequence[Path], atlas: "Atlas | None", region: Path | None) -> Brain:
+def _volumes(
+    bold: list[Path], masks: Sequence[Path], atlas: "Atlas | None", region: Path | None, min_coverage: float
+) -> Brain:
     from neurocca.io.images import check_grid, load_image
     from neurocca.io.volumes import Voxels, both_masks, intersect_masks, read_region, shared_mask
 
@@ -190,7 +199,7 @@ def _volumes(bold: list[Path], masks: Sequence[Path], atlas: "Atlas | None", reg
     if atlas is not None:
         from neurocca.io.parcellation import place_atlas
 
-        return place_atlas(atlas, first, bold[0], mask)
+        return place_atlas(atlas, first, bold[0], mask, min_coverage=min_coverage)
     return Voxels(shared_mask(bold) if mask is None else mask)
 
 

@@ -85,8 +85,8 @@ class Recording:
         In order of their sessions and labels.
     source : str
         Where the BOLD comes from: the name of a derivative, or "raw".
-    space, res, desc : str, optional
-        Labels in the names of the BOLD files.
+    space, seg, res, desc : str, optional
+        Labels in the names of the BOLD files; seg names the parcels.
     missing : tuple of str
         Runs that other participants have and this one lacks, and those for which there are no features.
     simulated : bool
@@ -101,6 +101,7 @@ class Recording:
     runs: tuple[RunFiles, ...]
     source: str = "raw"
     space: str | None = None
+    seg: str | None = None
     res: str | None = None
     desc: str | None = None
     missing: tuple[str, ...] = ()

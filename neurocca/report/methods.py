@@ -44,7 +44,11 @@ def _data(d: Mapping[str, Any]) -> str:
     trimmed = sum(run["Volumes"] - run["Kept"] for run in runs)
     left_out = f"; {counted(trimmed, 'volume')} at the borders of runs were left out" if trimmed else ""
     dropped = len(d["DroppedResponses"])
-    without = f" {dropped:,} constant or missing {noun(d, dropped)} {_was(dropped)} left out." if dropped else ""
+    coverage = d["Alignment"].get("MinCoverage")
+    covered = f" (or with data in less than {100 * coverage:g} % of the voxels)" if coverage else ""
+    without = (
+        f" {dropped:,} constant or missing {noun(d, dropped)}{covered} {_was(dropped)} left out." if dropped else ""
+    )
     return (
         f"{'Simulated (not measured) ' if d['Simulated'] else ''}BOLD time series of "
         f"{_columns(d)} of subject {d['Subject']} (task {d['Task']}; {source}) were analysed "

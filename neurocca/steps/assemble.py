@@ -47,6 +47,8 @@ class Assembled:
         Where the columns of Y lie.
     lag : LagCurve, optional
         Whether film and BOLD are aligned.
+    label_atlas : Atlas, optional
+        Names the peaks of voxelwise maps.
     """
 
     design: Design
@@ -56,6 +58,7 @@ class Assembled:
     dropped_features: list[str] = field(default_factory=list)
     dropped_responses: list[str] = field(default_factory=list)
     lag: LagCurve | None = None
+    label_atlas: "Atlas | None" = None
 
 
 def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assembled:
@@ -77,7 +80,14 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
     check_unseen(store, spaces, [run.label for run in recording.runs])
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
     region = Path(align.mask) if align.mask else None
-    brain = open_brain([run.bold for run in recording.runs], recording.masks, _atlas(align), region=region)
+    brain = open_brain(
+        [run.bold for run in recording.runs],
+        recording.masks,
+        _atlas(align.atlas),
+        region=region,
+        min_coverage=align.min_coverage,
+    )
+    label_atlas = _atlas(align.label_atlas)
     kernel = read_kernel(Path(align.kernel)) if align.response == "kernel" else None
     X, cleaned, qc = [], [], []
     for run, series in zip(recording.runs, features, strict=True):
@@ -107,7 +117,7 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
     )
     narrowed = brain if usable.all() else brain.narrowed(usable)
     lag = design_lag(features, design, recording, align)
-    return Assembled(design, columns, qc, narrowed, dropped_features, dropped, lag)
+    return Assembled(design, columns, qc, narrowed, dropped_features, dropped, lag, label_atlas)
 
 
 def _align_run(
@@ -177,12 +187,12 @@ def _reference(run: RunFiles, t_r: float, config: AlignConfig) -> float:
     return round(reference_time(t_r, said, config.slice_reference), 6)
 
 
-def _atlas(config: AlignConfig) -> "Atlas | None":
-    if not config.atlas:
+def _atlas(source: str) -> "Atlas | None":
+    if not source:
         return None
     from neurocca.io.atlas import read_atlas
 
-    return read_atlas(config.atlas)
+    return read_atlas(source)
 
 
 def _read_confounds(run: RunFiles, n_volumes: int, config: AlignConfig) -> Confounds | None:

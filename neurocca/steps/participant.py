@@ -18,6 +18,7 @@ from neurocca.inference.checks import InferenceWarning
 from neurocca.inference.held_out import held_out_test
 from neurocca.inference.permutation import permutation_test
 from neurocca.inference.schemes import CircularShift, Scheme, as_scheme
+from neurocca.io.analyses import Analysis
 from neurocca.io.annex import check_here, is_unfetched
 from neurocca.io.derivatives import Results, check_output, write_results
 from neurocca.io.files import sha256, staged
@@ -29,7 +30,7 @@ from neurocca.steps.assemble import Assembled, assemble, check_design
 from neurocca.steps.features import films_store
 from neurocca.steps.matching import match_runs, read_features
 from neurocca.steps.record import collect
-from neurocca.steps.report import draw_report, page_name, write_index
+from neurocca.steps.report import draw_report, write_index
 from neurocca.steps.terminal import progress_bar
 
 log = logging.getLogger(__name__)
@@ -97,9 +98,9 @@ def run_participants(
             results.decomposition["Command"] = command
             with staged(output_dir) as folder:
                 write_results(folder, results, config)
-                draw_report(folder, recording.subject, recording.task, folder)
+                draw_report(folder, Analysis.of(results.decomposition), folder)
             write_index(output_dir)
-            yield output_dir / page_name(recording.subject, recording.task), verdict_table(results)
+            yield output_dir / Analysis.of(results.decomposition).page, verdict_table(results)
 
 
 def check_folders(bids_dir: Path, output_dir: Path) -> None:
@@ -228,6 +229,6 @@ def _feature_sources(store: FeatureStore, results: Results) -> dict[str, Any]:
 def _digests(root: Path, recording: Recording, align: AlignConfig, store: Path) -> list[dict[str, str]]:
     files = list(dict.fromkeys(path for run in recording.runs for path in run.files))
     # an atlas that goes by its name is nilearn's, and no file of the user's
-    files += [path for path in (Path(align.mask), Path(align.atlas), Path(align.kernel)) if path.is_file()]
+    files += [path for path in map(Path, (align.mask, align.atlas, align.label_atlas, align.kernel)) if path.is_file()]
     inside = [{"Path": Path(os.path.relpath(path, root)).as_posix(), "SHA256": sha256(path)} for path in files]
     return [*inside, {"Path": store.name, "SHA256": sha256(store)}]

@@ -17,7 +17,9 @@ from neurocca.cca.selection import LinearCCACV
 from neurocca.config import Config
 from neurocca.inference.held_out import HeldOutResult
 from neurocca.inference.result import PermutationResult
+from neurocca.io.analyses import segmentation_label
 from neurocca.io.derivatives import Results, component_names
+from neurocca.io.parcellation import AtlasParcels
 from neurocca.io.recording import Recording
 from neurocca.steps.assemble import Assembled
 from neurocca.steps.lag import LagCurve
@@ -73,6 +75,7 @@ def collect(
         cross_loadings=loadings(design.Y, stimulus).T,
         responses=list(design.y_names),
         brain=assembled.brain,
+        peaks=_peaks(names, cca.y_loadings_.T, assembled) if voxels else None,
         recovery=recovery(recording, assembled, bold, cca.y_loadings_.T) if voxels and recording.simulated else None,
     )
 
@@ -93,6 +96,7 @@ def _description(
             "Kind": assembled.brain.kind,
             "Source": recording.source,
             "Space": recording.space,
+            "Segmentation": segmentation_label(align.atlas) if align.atlas else recording.seg,
             "Resolution": recording.res,
             "Mask": config.align.mask,
             "Atlas": config.align.atlas,
@@ -106,6 +110,7 @@ def _description(
         "DroppedResponses": assembled.dropped_responses,
         "Alignment": {
             "OnsetShift": align.onset_shift,
+            "MinCoverage": align.min_coverage if align.atlas else None,
             "Response": align.response,
             "HRF": align.hrf,
             "Delays": list(align.delays),
@@ -134,6 +139,16 @@ def _description(
         "Config": asdict(config),
         "Software": _software(),
     }
+
+
+def _peaks(names: Sequence[str], maps: NDArray, assembled: Assembled) -> pd.DataFrame:
+    """Peaks of all maps, one below the other."""
+    from neurocca.io.peaks import peak_table  # slow to import
+
+    tables = [peak_table(row, assembled.brain, assembled.label_atlas) for row in maps]
+    return pd.concat([table.assign(component=name) for name, table in zip(names, tables, strict=True)])[
+        ["component", *tables[0].columns]
+    ]
 
 
 def _lag(curve: LagCurve | None) -> dict[str, Any] | None:
@@ -190,7 +205,10 @@ def _warnings(assembled: Assembled, notes: Sequence[str]) -> list[str]:
     found = list(notes)
     # a response without data in some run is dropped like a constant one; features without data are an error
     for what, dropped in (
-        ("constant or missing responses", assembled.dropped_responses),
+        (
+            f"constant or missing {'or barely covered ' * isinstance(assembled.brain, AtlasParcels)}responses",
+            assembled.dropped_responses,
+        ),
         ("constant features", assembled.dropped_features),
     ):
         if dropped:
