@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurocca.config import AlignConfig, Config
+from neurocca.config import AlignConfig, Config, FitConfig
 from neurocca.design import Design, FeatureSeries, stack_runs
 from neurocca.errors import DataError, UsageError
 from neurocca.inference.schemes import CircularShift, Scheme
@@ -55,6 +55,8 @@ class Assembled:
         Whether film and BOLD are aligned.
     wide : WideRuns, optional
         The columns of BOLD, where the design holds coordinates in their place.
+    label_atlas : Atlas, optional
+        Names the peaks of voxelwise maps.
     """
 
     design: Design
@@ -66,6 +68,7 @@ class Assembled:
     dropped_responses: list[str] = field(default_factory=list)
     lag: LagCurve | None = None
     wide: WideRuns | None = None
+    label_atlas: "Atlas | None" = None
 
 
 def assemble(
@@ -110,9 +113,16 @@ def assemble(
     spaces = chosen_spaces(store, align)
     check_unseen(store, spaces, [run.label for run in recording.runs])
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
-    atlas = _atlas(align)
-    bold = [run.bold for run in recording.runs]
-    brain = open_brain(bold, recording.masks, atlas, smoothing=align.smoothing_fwhm)
+    atlas = _atlas(align.atlas)
+    brain = open_brain(
+        [run.bold for run in recording.runs],
+        recording.masks,
+        atlas,
+        region=Path(align.mask) if align.mask else None,
+        min_coverage=align.min_coverage,
+        smoothing=align.smoothing_fwhm,
+    )
+    label_atlas = _atlas(align.label_atlas)
     keeper = RunKeeper(recording, align, atlas, cache, functools.cache(digest))
     kernel = read_kernel(Path(align.kernel)) if align.response == "kernel" else None
     X, cleaned, qc = [], [], []
@@ -126,7 +136,9 @@ def assemble(
     usable = np.all([y.usable for y in cleaned], axis=0)
     dropped = [*brain.dropped, *(label for label, keep in zip(brain.labels, usable, strict=True) if not keep)]
     if not usable.any():
-        raise DataError(f"sub-{recording.subject}: every column of the BOLD data is constant or missing in some run.")
+        bare = [run.label for run, y in zip(recording.runs, cleaned, strict=True) if not y.usable.any()]
+        where = f"run {', '.join(bare)}" if bare else "some run"
+        raise DataError(f"sub-{recording.subject}: every column of the BOLD data is constant or missing in {where}.")
     varying = ~constant_columns(np.vstack(X))
     columns = [c for c, keep in zip(names, varying, strict=True) if keep]
     dropped_features = [":".join(filter(None, c)) for c, keep in zip(names, varying, strict=True) if not keep]
@@ -153,7 +165,7 @@ def assemble(
     narrowed = brain if usable.all() else brain.narrowed(usable)
     seen = design if wide is None else replace(design, Y=wide.thinned(N_COLUMNS))
     lag = design_lag(features, seen, recording, align)
-    return Assembled(design, columns, qc, narrowed, responses, dropped_features, dropped, lag, wide)
+    return Assembled(design, columns, qc, narrowed, responses, dropped_features, dropped, lag, wide, label_atlas)
 
 
 def _align_run(
@@ -237,12 +249,12 @@ def _reference(run: RunFiles, t_r: float, config: AlignConfig) -> float:
     return round(reference_time(t_r, said, config.slice_reference), 6)
 
 
-def _atlas(config: AlignConfig) -> "Atlas | None":
-    if not config.atlas:
+def _atlas(source: str) -> "Atlas | None":
+    if not source:
         return None
     from neurocca.io.atlas import read_atlas
 
-    return read_atlas(config.atlas)
+    return read_atlas(source)
 
 
 def _read_confounds(run: RunFiles, n_volumes: int, config: AlignConfig) -> Confounds | None:
@@ -288,26 +300,28 @@ def _quality(
     }
 
 
-def check_design(design: Design, n_components: int, scheme: Scheme, t_r: float) -> None:
+def check_design(design: Design, fit: FitConfig, scheme: Scheme, t_r: float) -> None:
     """Refuse what cannot be fitted or tested, before anything is computed.
 
     Parameters
     ----------
     design : Design
-    n_components : int
+    fit : FitConfig
     scheme : Scheme
         How runs will be rearranged.
     t_r : float
         Seconds per volume.
     """
     (_, p), q = design.X.shape, design.Y.shape[1]
-    if n_components > min(p, q):
+    is_chosen = len(fit.shrinkage_x) * len(fit.shrinkage_y) > 1
+    if fit.n_components > min(p, q):
         raise UsageError(
-            f"n_components={n_components} exceeds the narrower view: there are {p} features and {q} responses."
+            f"n_components={fit.n_components} exceeds the narrower view: there are {p} features and {q} responses."
         )
-    if len(design.run_labels) < 3:
+    if len(design.run_labels) < (3 if is_chosen else 2):
         raise DataError(
-            f"{len(design.run_labels)} runs: leaving one out, and another to choose the shrinkage, takes at least 3."
+            f"{len(design.run_labels)} runs: leaving one out, and another to choose the shrinkage, takes at least 3; "
+            "with one value each in fit.shrinkage_x and fit.shrinkage_y there is nothing to choose, and 2 are enough."
         )
     if not isinstance(scheme, CircularShift):
         return

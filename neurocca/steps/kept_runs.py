@@ -35,8 +35,9 @@ _OPTIONS = (
     "low_pass",
     "standardize_bold",
     "smoothing_fwhm",
+    "min_coverage",
 )
-"""All of the configuration that cleaned BOLD depends on, but for the atlas and the cut."""
+"""All of the configuration that cleaned BOLD depends on, but for files and the cut."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,12 @@ class RunKeeper:
 
     @cached_property
     def _brain(self) -> list[Any]:
-        """What says which columns there are: masks, or where there are none all runs, and the atlas."""
+        """What says which columns there are: masks, or where there are none all runs, the region and the atlas."""
         runs = self.recording.runs
         places = self.recording.masks or [path for run in runs for path in run.bold]
         # masks lie on the grid of the first run
         found: list[Any] = [self.digest(path) for path in (*runs[0].bold, *places)]
+        found.append(self.digest(Path(self.align.mask)) if self.align.mask else "")
         if self.atlas is not None:
             found += [self.digest(self.atlas.path), list(self.atlas.labels), self.atlas.values.tolist()]
         return found
