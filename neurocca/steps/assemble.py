@@ -20,7 +20,7 @@ from neurocca.io.files import sha256
 from neurocca.io.recording import Recording, RunFiles
 from neurocca.io.store import FeatureStore
 from neurocca.io.timeseries import read_kernel
-from neurocca.steps.kept_runs import Digest, RunKeeper, WideRuns
+from neurocca.steps.kept_runs import Digest, HeldRuns, RunKeeper, WideRuns
 from neurocca.steps.lag import N_COLUMNS, LagCurve, design_lag
 from neurocca.steps.matching import chosen_spaces, read_features
 from neurocca.steps.seen import check_unseen
@@ -82,6 +82,9 @@ def assemble(
 ) -> Assembled:
     """Design of one subject.
 
+    Where columns of BOLD outnumber volumes and all have the same variance, the design holds coordinates of the volumes
+    in their place: all that is fitted and tested is the same, in a fraction of the time.
+
     Parameters
     ----------
     recording : Recording
@@ -90,8 +93,7 @@ def assemble(
     cache : RunCache, optional
         Where cleaned runs are kept, and taken from where they are made of the same.
     low_memory : bool
-        Have one run in memory at a time; takes a cache. Where columns of BOLD outnumber volumes, the design holds
-        coordinates in their place.
+        Have one run in memory at a time; takes a cache.
     digest : callable
         Digest of a file's content.
 
@@ -145,13 +147,14 @@ def assemble(
     if not varying.any():
         raise DataError(f"features {store.path}: every feature is constant.")
     kept = [y.kept for y in cleaned]
-    sizes, wide = [len(x) for x in X], None
+    sizes = [len(x) for x in X]
+    runs: KeptRuns | HeldRuns
     if low_memory:
-        wide = WideRuns(KeptRuns([keeper.path(run, _cut(run, align)) for run in recording.runs], usable), sum(sizes))
-        Y = np.split(wide.coordinates() if wide.is_wide else wide.all_columns(), np.cumsum(sizes)[:-1])
-        wide = wide if wide.is_wide else None
+        runs = KeptRuns([keeper.path(run, _cut(run, align)) for run in recording.runs], usable)
     else:
-        Y = _move_together([cleaned.pop(0).data for _ in qc], usable)
+        runs = HeldRuns(_together([cleaned.pop(0).data for _ in qc], usable), usable)
+    together, wide = _responses(WideRuns(runs, sum(sizes)), align)
+    Y = np.split(together, np.cumsum(sizes)[:-1])
     responses = tuple(label for label, keep in zip(brain.labels, usable, strict=True) if keep)
     design = stack_runs(
         [x[:, varying] for x in X],
@@ -213,19 +216,25 @@ def _align_run(
     return x, y, {**quality, "Reference": reference}
 
 
-def _move_together(runs: list[NDArray], usable: NDArray[np.bool_]) -> list[NDArray]:
+def _together(runs: list[NDArray], usable: NDArray[np.bool_]) -> NDArray:
     """Usable columns of all runs as rows of one array; each run is given up when it has been moved.
 
     Two copies of a subject's voxels would not fit where one does.
     """
     sizes = list(map(len, runs))
     together = np.empty((sum(sizes), int(usable.sum())), dtype=runs[0].dtype)
-    parts = np.split(together, np.cumsum(sizes)[:-1])
     columns = np.flatnonzero(usable)
-    for part in parts:
+    for part in np.split(together, np.cumsum(sizes)[:-1]):
         # with mode "raise", numpy would fill a buffer of the part's size first
         np.take(runs.pop(0), columns, axis=1, out=part, mode="clip")
-    return parts
+    return together
+
+
+def _responses(runs: WideRuns, align: AlignConfig) -> tuple[NDArray, WideRuns | None]:
+    """BOLD of the design; coordinates, and what they stand for, where columns are many and of the same variance."""
+    if runs.is_wide and align.standardize_bold == "zscore":
+        return runs.coordinates(), runs
+    return runs.all_columns(), None
 
 
 def _read(brain: Brain, run: RunFiles) -> NDArray[np.float32]:
