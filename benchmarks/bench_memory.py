@@ -5,7 +5,7 @@ A subject of eight runs (3,599 volumes, as in studyforrest, or --volumes each) i
 reads, cleans, chooses between two shrinkages, fits, tests by 99 permutations and draws. Every way runs in a process of
 its own; memory is the whole process's largest resident size.
 
-    python benchmarks/bench_memory.py --voxels 120000 --ways low-mem low-mem-again --publish docs
+    python benchmarks/bench_memory.py --voxels 120000 --publish docs
 """
 
 import argparse
@@ -22,7 +22,7 @@ from neurocca.studyforrest import N_VOLUMES
 
 T_R, N_PERMUTATIONS = 2.0, 99
 USUAL, LOW, AGAIN = "usual", "low-mem", "low-mem-again"
-WAYS = {USUAL: [], LOW: ["--low-mem"], AGAIN: ["--low-mem"]}
+WAYS = {USUAL: [], LOW: ["--low-mem", "-w", "{work}"], AGAIN: ["--low-mem", "-w", "{work}"]}
 CONFIG = """
 [align]
 trim = [0, 0]
@@ -88,13 +88,15 @@ def measure(folder: Path, out: Path, way: str, n_permutations: int) -> dict[str,
     target = out / way
     call = [str(folder / "aligned"), str(target), "participant", "--features", str(folder / "features.h5")]
     call += ["-d", f"templatetransforms={folder / 'tnt'}", "--config-file", str(folder / "config.toml")]
-    call += ["--n-permutations", str(n_permutations), "-w", str(out / "work"), "-v", *WAYS[way]]
+    call += ["--n-permutations", str(n_permutations), "-v"]
+    call += [option.format(work=out / "work") for option in WAYS[way]]
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", CALL, *call], capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
     if done.returncode:
         raise SystemExit(f"{way} failed ({done.returncode}): {done.stderr.strip().splitlines()[-1:]}")
-    record = json.loads((target / "sub-01/func/sub-01_task-avmovie_desc-cca_decomposition.json").read_text())
+    (path,) = target.glob("sub-01/func/*_desc-cca_decomposition.json")
+    record = json.loads(path.read_text())
     components = record["Components"]
     return {
         "seconds": seconds,
@@ -124,7 +126,7 @@ def main() -> None:
     parser.add_argument("--volumes", type=int, default=0, help="of every run; those of studyforrest by default")
     parser.add_argument("--features", type=int, default=20)
     parser.add_argument("--permutations", type=int, default=N_PERMUTATIONS)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[LOW, AGAIN])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--add-to", type=Path, metavar="JSON", help="figures of other sizes and ways, to go beside")
     parser.add_argument("--publish", type=Path, metavar="FOLDER", help="put the table into FOLDER/benchmarks.md")
     args = parser.parse_args()
