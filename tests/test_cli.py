@@ -38,6 +38,39 @@ def csv(dataset: Path, run: int, subject: str = "01") -> Path:
     return dataset / "dataset" / f"sub-{subject}" / "func" / f"sub-{subject}_task-film_run-{run}_bold.csv"
 
 
+def test_sessions_of_one_film_do_not_write_over_each_other(parcel_dataset, capsys):
+    """The same run labels in two sessions: each session, and both together, have files of their own."""
+    with FeatureStore(parcel_dataset / "features.h5") as store:
+        spaces = {"film": {run: store.read("film", run) for run in "123"}}
+    spaces["film"] |= {f"{session}-{run}": series for session in "ab" for run, series in spaces["film"].items()}
+    write_store(parcel_dataset / "features.h5", spaces, {})
+    for path in [csv(parcel_dataset, run) for run in (1, 2, 3)]:
+        for session, scale in (("a", 1.0), ("b", 0.5)):
+            other = path.parents[1] / f"ses-{session}" / "func" / path.name.replace("_task", f"_ses-{session}_task")
+            other.parent.mkdir(parents=True, exist_ok=True)
+            (scale * pd.read_csv(path) + np.sin(np.arange(90) * scale)[:, None]).to_csv(other, index=False)
+        path.unlink()
+    stems = {"a": "sub-01_ses-a_task-film", "b": "sub-01_ses-b_task-film", "a b": "sub-01_task-film"}
+    for sessions in stems:
+        assert main(run(parcel_dataset, "--session-label", *sessions.split())) == 0
+    out = parcel_dataset / "out"
+    for sessions, stem in stems.items():
+        folder = out / "sub-01" if " " in sessions else out / "sub-01" / f"ses-{sessions}"
+        record = json.loads((folder / "func" / f"{stem}_desc-cca_decomposition.json").read_text())
+        assert record["Dataset"]["Session"] == (None if " " in sessions else sessions)
+        assert len(record["Runs"]) == 3 * len(sessions.split())
+        assert (folder / "func" / f"{stem}_desc-cca_components.tsv").is_file()
+        assert (out / "sub-01" / "figures" / f"{stem}_desc-heldOut_plot.svg").is_file()
+    index = (out / "index.html").read_text()
+    assert "session a" in index
+    assert all(f'href="{stem}.html"' in index for stem in stems.values())
+    assert "session b" in (out / "sub-01_ses-b_task-film.html").read_text()
+    capsys.readouterr()
+    assert main(["report", str(out)]) == 0
+    assert (out / "index.html").read_text() == index
+    assert len(capsys.readouterr().out.split()) == 3
+
+
 def test_from_tables_to_report(parcel_dataset, capsys):
     assert main(run(parcel_dataset, labels=("sub-01", "02"))) == 0
     out = parcel_dataset / "out"

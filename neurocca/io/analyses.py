@@ -11,6 +11,9 @@ from neurocca.io.names import parse_name
 RECORD = "desc-cca_decomposition.json"
 """How the name of an analysis's record ends."""
 
+_ORDER = ("sub", "ses", "task", "space", "seg", "res")
+"""Keys of the labels in names, in the order of BIDS."""
+
 
 @dataclass(frozen=True, order=True)
 class Analysis:
@@ -21,6 +24,8 @@ class Analysis:
     subject, task : str
     space, seg, res : str
         Space, parcels and resolution of the BOLD; empty where its names do not say them.
+    session : str
+        Where all runs are of one; empty where its names do not say it, and for runs of several.
     """
 
     subject: str
@@ -28,12 +33,13 @@ class Analysis:
     space: str = ""
     seg: str = ""
     res: str = ""
+    session: str = ""
 
     @classmethod
     def of(cls, decomposition: Mapping[str, Any]) -> "Analysis":
         """Analysis that a record is of."""
         dataset = decomposition["Dataset"]
-        variant = (dataset.get(key) or "" for key in ("Space", "Segmentation", "Resolution"))
+        variant = (dataset.get(key) or "" for key in ("Space", "Segmentation", "Resolution", "Session"))
         return cls(decomposition["Subject"], decomposition["Task"], *variant)
 
     @property
@@ -42,9 +48,11 @@ class Analysis:
 
         >>> Analysis("01", "film", "MNI152NLin2009cAsym", res="2").stem
         'sub-01_task-film_space-MNI152NLin2009cAsym_res-2'
+        >>> Analysis("01", "film", session="movie").stem
+        'sub-01_ses-movie_task-film'
         """
-        entities = {"sub": self.subject, "task": self.task, "space": self.space, "seg": self.seg, "res": self.res}
-        return "_".join(f"{key}-{label}" for key, label in entities.items() if label)
+        labels = (self.subject, self.session, self.task, self.space, self.seg, self.res)
+        return "_".join(f"{key}-{label}" for key, label in zip(_ORDER, labels, strict=True) if label)
 
     @property
     def page(self) -> str:
@@ -53,15 +61,17 @@ class Analysis:
 
     def file(self, output: Path, name: str) -> Path:
         """Place of a file that is called ``name`` after the labels."""
-        return output / f"sub-{self.subject}" / "func" / f"{self.stem}_{name}"
+        session = [f"ses-{self.session}"] if self.session else []
+        return output.joinpath(f"sub-{self.subject}", *session, "func", f"{self.stem}_{name}")
 
 
 def analyses_of(output: Path) -> list[Analysis]:
     """Analyses that have results in an output directory, in order."""
     found = []
-    for path in output.glob(f"sub-*/func/sub-*_task-*_{RECORD}"):
-        if name := parse_name(path.name):
-            found.append(Analysis(*(name.get(key) or "" for key in ("sub", "task", "space", "seg", "res"))))
+    paths = [path for folder in ("func", "ses-*/func") for path in output.glob(f"sub-*/{folder}/sub-*_task-*_{RECORD}")]
+    for name in filter(None, (parse_name(path.name) for path in paths)):
+        subject, session, task, space, seg, res = (name.get(key) or "" for key in _ORDER)
+        found.append(Analysis(subject, task, space, seg, res, session))
     return sorted(found)
 
 

@@ -112,6 +112,12 @@ class Recording:
         """Masks of all runs, each once; what all of them hold is analysed. None: told from the volumes."""
         return tuple(dict.fromkeys(mask for run in self.runs for mask in run.masks))
 
+    @property
+    def session(self) -> str | None:
+        """Session that all runs are of; None where there are several, or none."""
+        sessions = {run.session for run in self.runs}
+        return sessions.pop() if len(sessions) == 1 else None
+
     def shifted(self, seconds: float) -> "Recording":
         """The same with the film's onset moved by some seconds in every run."""
         return replace(self, runs=tuple(replace(run, onset=run.onset + seconds) for run in self.runs))

@@ -19,8 +19,8 @@ def noun(decomposition: Mapping[str, Any], n: int = 1) -> str:
 
 
 def variant(dataset: Mapping[str, Any]) -> str:
-    """Which of a subject's BOLD files were analysed, in words: their space, parcels and resolution."""
-    words = (("space", "Space"), ("parcels", "Segmentation"), ("resolution", "Resolution"))
+    """Which of a subject's BOLD files were analysed, in words: their session, space, parcels and resolution."""
+    words = (("session", "Session"), ("space", "Space"), ("parcels", "Segmentation"), ("resolution", "Resolution"))
     return ", ".join(f"{word} {dataset[key]}" for word, key in words if dataset.get(key))
 
 

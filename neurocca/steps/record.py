@@ -99,6 +99,7 @@ def _description(
             "Name": recording.dataset,
             "Kind": assembled.brain.kind,
             "Source": recording.source,
+            "Session": recording.session,
             "Space": recording.space,
             "Segmentation": segmentation_label(align.atlas) if align.atlas else recording.seg,
             "Resolution": recording.res,
