@@ -189,3 +189,39 @@ def test_what_could_not_be_done_is_said(dataset, capsys):
     assert "no confounds are there to censor volumes by: none is censored" in said
     assert "no confounds are there (motion6): drift alone is taken out" in said
     assert "no mask for run 2: that of the other runs is taken" in said
+
+
+def test_an_atlas_of_names_is_used_or_it_is_said_why_not(dataset, capsys):
+    assert command("--label-atlas", "atlas.nii.gz", space="fsaverage5") == 64
+    assert "names peaks of voxelwise maps, and these are surface." in capsys.readouterr().err
+    atlas = nib.load("atlas.nii.gz")
+    nib.Nifti1Image(np.asarray(atlas.dataobj), atlas.affine + np.eye(4)[:, [1, 2, 3, 0]] * 900).to_filename(
+        "far.nii.gz"
+    )
+    assert command("--label-atlas", "far.nii.gz") == 0
+    assert "No peak lies in a parcel of far.nii.gz" in capsys.readouterr().err
+    (path,) = Path("out").rglob("*_desc-cca_decomposition.json")
+    assert any("far.nii.gz" in text for text in json.loads(path.read_text())["Warnings"])
+
+
+def test_a_filter_of_masks_that_selects_none_is_not_passed_over(dataset, capsys):
+    Path("filter.json").write_text('{"mask": {"desc": "tissue"}}')
+    assert command("--bids-filter-file", "filter.json") == 18
+    assert "select no mask of this BOLD" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--mask", "--atlas", "--label-atlas"])
+def test_a_dry_run_looks_for_masks_and_atlases(dataset, capsys, option):
+    assert command("--dry-run", option, "atlas.nii.gz") == 0
+    assert f"{option[2:].replace('-', ' ')} atlas.nii.gz: " in capsys.readouterr().out
+    assert command("--dry-run", option, "nowhere.nii.gz") == 66
+    assert "nowhere.nii.gz: no such file" in capsys.readouterr().err
+
+
+def test_a_region_of_one_voxel_goes_through_in_silence(dataset, capsys):
+    atlas = nib.load("atlas.nii.gz")
+    region = np.zeros(atlas.shape, np.uint8)
+    region[4, 5, 4] = 1
+    nib.Nifti1Image(region, atlas.affine).to_filename("region.nii.gz")
+    assert command("--mask", "region.nii.gz", "--n-components", "1") == 0
+    assert "Warning" not in capsys.readouterr().err

@@ -51,6 +51,8 @@ def bids_recordings(root: Path, query: Query, t_r: float = 0.0) -> list[Recordin
     roots = {file.root for file in files}
     task, chosen = choose_recordings(files, query, roots.pop() if len(roots) == 1 else root)
     runs = {subject: [datasets.run(run) for run in theirs] for subject, theirs in chosen.items()}
+    if "mask" in query.filters and not any(run.masks for theirs in runs.values() for run in theirs):
+        raise NoMatchError(f"{root}: the filters of --bids-filter-file select no mask of this BOLD.")
     check_here(path for theirs in runs.values() for run in theirs for path in run.files)
     found = [datasets.recording(subject, task, theirs, runs[subject], t_r) for subject, theirs in chosen.items()]
     if found:

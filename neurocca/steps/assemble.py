@@ -115,7 +115,7 @@ def assemble(
     spaces = chosen_spaces(store, align)
     check_unseen(store, spaces, [run.label for run in recording.runs])
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
-    atlas = _atlas(align.atlas)
+    atlas, label_atlas = _atlas(align.atlas), _atlas(align.label_atlas)
     brain = open_brain(
         [run.bold for run in recording.runs],
         recording.masks,
@@ -124,7 +124,10 @@ def assemble(
         min_coverage=align.min_coverage,
         smoothing=align.smoothing_fwhm,
     )
-    label_atlas = _atlas(align.label_atlas)
+    if label_atlas is not None and brain.kind != "voxels":
+        raise UsageError(
+            f"--label-atlas {align.label_atlas}: names peaks of voxelwise maps, and these are {brain.kind}."
+        )
     keeper = RunKeeper(recording, align, atlas, cache, functools.cache(digest))
     kernel = read_kernel(Path(align.kernel)) if align.response == "kernel" else None
     X, cleaned, qc = [], [], []

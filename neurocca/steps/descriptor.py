@@ -4,7 +4,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from neurocca.config import Config
+import numpy as np
+
+from neurocca.config import AlignConfig, Config
 from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
 from neurocca.io.recording import Recording, RunFiles
@@ -37,6 +39,7 @@ def describe_inputs(
     first = recordings[0]
     lines = [f"{first.dataset} ({bids_dir}), task {first.task}: {_counted(len(recordings), 'participant')}"]
     lines += [f"derivative {name}: {folder}" for name, folder in query.derivatives.items()]
+    lines += _parcels(config.align)
     used: dict[str, set[str]] = {}
     if features is not None:
         with FeatureStore(features) as store:
@@ -49,6 +52,20 @@ def describe_inputs(
         lines += ["", _headline(recording), *_folders(recording, bids_dir)]
         lines.append(_table(recording, used.get(recording.subject)))
     return "\n".join(lines)
+
+
+def _parcels(align: AlignConfig) -> list[str]:
+    """The mask and the atlases that the configuration names, which must be there."""
+    from neurocca.io.atlas import read_atlas
+    from neurocca.io.volumes import read_mask
+
+    found = []
+    if align.mask:
+        found.append(f"mask {align.mask}: {_counted(int(np.count_nonzero(read_mask(align.mask).dataobj)), 'voxel')}")
+    for name, source in (("atlas", align.atlas), ("label atlas", align.label_atlas)):
+        if source:
+            found.append(f"{name} {source}: {_counted(len(read_atlas(source).labels), 'parcel')}")
+    return found
 
 
 def _headline(recording: Recording) -> str:

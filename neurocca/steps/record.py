@@ -53,7 +53,7 @@ def collect(
     design, names = assembled.design, component_names(len(held.mean))
     stimulus, bold = cca.transform(design.X, design.Y)
     columns = pd.DataFrame(assembled.columns, columns=["space", "feature", "delay"])
-    voxels = assembled.brain.kind == "voxels"
+    voxels, atlas = assembled.brain.kind == "voxels", config.align.label_atlas
     if assembled.wide is None:
         own, across = cca.y_loadings_, loadings(design.Y, stimulus)
     else:
@@ -62,6 +62,9 @@ def collect(
         notes = [f"Runs without BOLD or without features were left out: {', '.join(recording.missing)}.", *notes]
     if assembled.lag is not None and assembled.lag.warning:
         notes = [assembled.lag.warning, *notes]
+    peaks = _peaks(names, own.T, assembled) if voxels else None
+    if peaks is not None and "label" in peaks and not peaks["label"].any():
+        notes = [*notes, f"No peak lies in a parcel of {atlas}: is it in the space of the volumes?"]
     decomposition = {
         # all the arrangements there are, where that is less than was asked for
         **_description(recording, assembled, config, len(held.null), notes),
@@ -79,7 +82,7 @@ def collect(
         cross_loadings=across.T,
         responses=list(assembled.responses),
         brain=assembled.brain,
-        peaks=_peaks(names, own.T, assembled) if voxels else None,
+        peaks=peaks,
         recovery=recovery(recording, assembled, bold, own.T) if voxels and recording.simulated else None,
     )
 

@@ -51,6 +51,8 @@ def brain_map(image: nibabel.Nifti1Image, *, standard: bool = True, width: int =
     with house_style(), warnings.catch_warnings():
         # slices beyond the mask, and maps of zeros, are drawn empty
         warnings.filterwarnings("ignore", message="empty mask", category=UserWarning)
+        # those of a region that is one voxel thin coincide
+        warnings.filterwarnings("ignore", message="Dropping duplicates cuts", category=UserWarning)
         fig = Figure(figsize=(width / PX, height / PX), dpi=PX * SCALE, facecolor="white")
         if standard:
             plotting.plot_glass_brain(
