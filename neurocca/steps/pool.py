@@ -36,7 +36,11 @@ def processes(n: int) -> Iterator[ProcessPoolExecutor]:
 
 def _begin(level: int, parent: int) -> None:
     """Make a process say what it does as the first one would, and end with that one."""
+    from tqdm import tqdm
+
     log_to_terminal(level)
+    # bars would share a lock between processes, and that of one that is given up is complained about in the end
+    tqdm.set_lock(threading.RLock())
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
