@@ -11,6 +11,7 @@ from typing import Any
 import neurocca
 from neurocca.cli.data import add_data_options, as_query
 from neurocca.cli.features import features
+from neurocca.cli.fetch import fetch
 from neurocca.cli.parser import Parser, add, check_jobs, start_logging
 from neurocca.config import Config
 from neurocca.errors import NeuroccaError, NoInputError, UnknownLevelError, UsageError
@@ -21,6 +22,7 @@ LEVELS = ("participant",)
 
 EPILOG = """\
 Helper verbs (each has its own --help):
+  neurocca fetch studyforrest|dsXXXXXX|URL DEST   get the files of a DataLad dataset that are needed
   neurocca features SOURCE [SOURCE ...] -o FILE   film or annotations to a feature store
   neurocca report OUTPUT_DIR                      make the reports of an output directory again
   neurocca demo [DIR]                             simulated example: film to report
@@ -33,7 +35,12 @@ Exit codes: 0 ok; 1 unexpected failure; 17 unknown analysis level; 18 filters se
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and give back its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verbs: dict[str, Callable[[list[str]], None]] = {"features": features, "report": _report, "demo": _demo}
+    verbs: dict[str, Callable[[list[str]], None]] = {
+        "fetch": fetch,
+        "features": features,
+        "report": _report,
+        "demo": _demo,
+    }
     try:
         if arguments and arguments[0] in verbs:
             verbs[arguments[0]](arguments[1:])

@@ -141,7 +141,7 @@ def read_json(path: Path) -> dict[str, Any]:
         The message names the file.
     """
     if is_unfetched(path):
-        raise ContentNotHereError(f"{path}: its content is not here: get it with: {get_command([path])}")
+        raise ContentNotHereError(f"{path}: its content is not here: get it with: {get_command([path])}", [path])
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -4,17 +4,25 @@ import logging
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
 def progress_bar(total: int, description: str, unit: str = "it") -> Iterator[Callable[[int], object]]:
     """Bar over ``total`` units, with their rate and the time left; gives the function to call with the units done.
 
-    Off when not a terminal.
+    Off when not a terminal. Of bytes, unit "B", it shows multiples.
     """
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=description, unit=unit, disable=None, leave=False, dynamic_ncols=True) as bar:
+    options: dict[str, Any] = {
+        "unit": unit,
+        "unit_scale": unit == "B",
+        "disable": None,
+        "leave": False,
+        "dynamic_ncols": True,
+    }
+    with tqdm(total=total, desc=description, **options) as bar:
         yield bar.update
 
 
