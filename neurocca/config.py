@@ -121,6 +121,8 @@ class AlignConfig:
         middle.
     atlas : NIfTI image of labels or weights, or the name of an atlas that nilearn has fetched before, such as
         "schaefer_2018:100": volumes are averaged within its parcels. Empty means voxel by voxel.
+    smoothing_fwhm : full width at half maximum, in millimetres, of a Gaussian that volumes are smoothed with before
+        cleaning, see `neurocca.io.volumes.read_volumes`; 0 leaves them as they are. For voxels only.
     standardize_bold : how BOLD is scaled in every run. "zscore": to unit variance. "psc": percent of the mean before
         cleaning. "none": not at all.
     standardize : how features are scaled. "run": to unit variance in every run. "train": centred in every run,
@@ -146,6 +148,7 @@ class AlignConfig:
     partial: bool = False
     slice_reference: float = 0.5
     atlas: str = ""
+    smoothing_fwhm: float = 0.0
     standardize_bold: Literal["zscore", "psc", "none"] = "zscore"
     standardize: Literal["run", "train"] = "train"
     trim: tuple[int, ...] = ()
@@ -176,6 +179,10 @@ class AlignConfig:
         _check(
             len(self.trim) in (0, 2) and all(t >= 0 for t in self.trim),
             f"align.trim={list(self.trim)} must be empty or [volumes at the start, volumes at the end].",
+        )
+        _check(
+            0 <= self.smoothing_fwhm <= 100,
+            f"align.smoothing_fwhm={self.smoothing_fwhm} must be millimetres, from 0 to 100.",
         )
         _check(self.max_excess >= 0, f"align.max_excess={self.max_excess} must be seconds, at least 0.")
         _check(0 <= self.t_r < 1000, f"align.t_r={self.t_r} must be in seconds, or 0.")

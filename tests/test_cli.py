@@ -161,6 +161,7 @@ def test_cleaning_is_chosen_on_the_command_line(parcel_dataset):
         (["dataset", "out", "participant", "--t-r", "soon"], 64, "--t-r.*invalid float value: 'soon'"),
         (["dataset", "out", "participant", "--t_r", "-1"], 64, r"align\.t_r=-1\.0 must be in seconds"),
         (["dataset", "out", "participant", "--high-pass", "-5"], 64, r"align\.high_pass=-5\.0 must be a period"),
+        (["dataset", "out", "participant", "--smoothing-fwhm", "-1"], 64, r"align\.smoothing_fwhm=-1\.0 must be milli"),
         (["dataset", "out", "participant", "--fd-threshold", "x"], 64, "--fd-threshold.*invalid float value: 'x'"),
         (
             ["dataset", "out", "participant", "--atlas", "no.nii.gz", "--features", "features.h5"],

@@ -32,6 +32,9 @@ class LinearCCA(LinearModel):
     x_spaces, y_spaces : dict, optional
         Feature spaces of a view: name → slice, column numbers, mask or column names. Every space is scaled to the
         same total variance.
+    y_columns : int, optional
+        y holds coordinates of so many columns, as `neurocca.cca.coordinates.coordinates` gives them. The shrinkage is
+        that of the columns, whose variances must be equal where ``scale`` is asked for: coordinates are not scaled.
 
     Attributes
     ----------
@@ -73,6 +76,7 @@ class LinearCCA(LinearModel):
         n_pca: Share | tuple[Share, Share] = None,
         x_spaces: Spaces | None = None,
         y_spaces: Spaces | None = None,
+        y_columns: int | None = None,
     ) -> None:
         self.n_components = n_components
         self.shrinkage = shrinkage
@@ -80,6 +84,7 @@ class LinearCCA(LinearModel):
         self.n_pca = n_pca
         self.x_spaces = x_spaces
         self.y_spaces = y_spaces
+        self.y_columns = y_columns
 
     @nothing_left_behind
     def fit(self, X: Any, y: Any) -> Self:

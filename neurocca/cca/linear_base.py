@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any, Literal, NamedTuple, Self
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from neurocca.cca.base import TwoViewModel
@@ -13,7 +14,7 @@ from neurocca.cca.moments import Moments
 from neurocca.cca.principal import Share, check_n_pca, covariance_axes, principal_axes
 from neurocca.cca.scoring import paired_correlations
 from neurocca.cca.solvers import signs, solve_primal, solve_views, view_whitening
-from neurocca.cca.spaces import Shrinkage, Spaces, column_scale, space_columns
+from neurocca.cca.spaces import Shrinkage, Spaces, column_scale, rotated_shrinkage, space_columns
 from neurocca.cca.validation import check_n_components, check_views
 from neurocca.cca.views import View
 
@@ -26,10 +27,13 @@ class ColumnMap(NamedTuple):
 
     scale: Array | None
     shrinkage: float
+    gain: float = 1.0
+    """What variates are multiplied by, where the shrunk covariance of the solver is not that of the columns."""
 
     def unmap(self, W: Array, axes: Array | None) -> Array:
         """Weights for the original columns, shape (p, k), from weights for what the solver saw."""
         W = W if axes is None else axes @ W
+        W = W if self.gain == 1 else W * self.gain
         return W if self.scale is None else W / self.scale[:, None]
 
 
@@ -41,6 +45,7 @@ class LinearModel(TwoViewModel):
     n_pca: Share | tuple[Share, Share]
     x_spaces: Spaces | None
     y_spaces: Spaces | None
+    y_columns: int | None
 
     def whitening(self, X: Any, y: Any) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         """Means and whitening matrices of both views: ``(X - mean) @ W`` has the identity as (shrunk) covariance.
@@ -139,7 +144,7 @@ class LinearModel(TwoViewModel):
         axes = [principal_axes(view, size) for view, size in zip(scaled, check_n_pca(self.n_pca), strict=True)]
         kept = [view if Z is None else View.of(view.times(Z)) for view, Z in zip(scaled, axes, strict=True)]
         solved = solve_views(kept[0], kept[1], self.n_components, (maps[0].shrinkage, maps[1].shrinkage))
-        U, V = solved.x_variates, solved.y_variates
+        U, V = solved.x_variates * maps[0].gain, solved.y_variates * maps[1].gain
         found = []
         for view, inner, columns, Z, own, other, solution in (
             (x, kept[0], maps[0], axes[0], U, V, solved.x),
@@ -148,7 +153,8 @@ class LinearModel(TwoViewModel):
             if inner.is_wide:
                 loading, across, products = view.described(own, other, solution)
                 # X' over the scale times the coefficients are weights for scaled columns
-                found.append((columns.unmap(columns.unmap(products, None), None), loading, across))
+                products = products if columns.scale is None else products / columns.scale[:, None]
+                found.append((columns.unmap(products, None), loading, across))
             else:
                 loading, across, _ = view.described(own, other)
                 found.append((columns.unmap(solution, Z), loading, across))
@@ -176,7 +182,21 @@ class LinearModel(TwoViewModel):
             ("X", self.x_spaces, getattr(self, "feature_names_in_", None)),
             ("y", self.y_spaces, getattr(self, "y_names_in_", None)),
         )[which]
-        columns = None if spaces is None else space_columns(spaces, variances.shape[0], names)
         if not bool(array_namespace(variances).any(variances > 0)):
             raise ValueError(f"{name}: every column of a view is constant over the samples of a fit.")
+        if which == 1 and self.y_columns is not None:
+            return ColumnMap(
+                None, *rotated_shrinkage(variances.shape[0], self._checked_y_columns(variances.shape[0]), shrinkage)
+            )
+        columns = None if spaces is None else space_columns(spaces, variances.shape[0], names)
         return ColumnMap(*column_scale(variances, self.scale, columns, shrinkage))
+
+    def _checked_y_columns(self, n_coordinates: int) -> int:
+        if self.y_spaces is not None or check_n_pca(self.n_pca)[1] is not None:
+            raise ValueError("y_columns: coordinates of y go with neither y_spaces nor n_pca, which take its columns.")
+        n_columns = self.y_columns
+        if isinstance(n_columns, bool) or not isinstance(n_columns, int | np.integer) or n_columns < n_coordinates:
+            raise ValueError(
+                f"y_columns={n_columns!r} must be a number of columns that the {n_coordinates} of y can stand for."
+            )
+        return int(n_columns)

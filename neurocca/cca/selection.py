@@ -34,7 +34,7 @@ class LinearCCACV(LinearModel):
         Number of components; None gives as many as the smaller rank of the two views.
     shrinkage_x, shrinkage_y : sequence of float in [0, 1]
         Candidates for each view.
-    scale, n_pca, x_spaces, y_spaces
+    scale, n_pca, x_spaces, y_spaces, y_columns
         As in `LinearCCA`. A view with feature spaces may have candidates with one shrinkage per space.
     cv : int, splitter or iterable, optional
         None leaves one group out where groups are given to ``fit``, and makes five folds otherwise.
@@ -67,6 +67,7 @@ class LinearCCACV(LinearModel):
         n_pca: Share | tuple[Share, Share] = None,
         x_spaces: Spaces | None = None,
         y_spaces: Spaces | None = None,
+        y_columns: int | None = None,
         cv: int | BaseCrossValidator | None = None,
     ) -> None:
         self.n_components = n_components
@@ -76,6 +77,7 @@ class LinearCCACV(LinearModel):
         self.n_pca = n_pca
         self.x_spaces = x_spaces
         self.y_spaces = y_spaces
+        self.y_columns = y_columns
         self.cv = cv
 
     @nothing_left_behind

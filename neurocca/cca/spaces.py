@@ -123,6 +123,33 @@ def column_scale(
     return scale, 1 / (1 + float(np.sum(values / factor**2)) / p)
 
 
+def rotated_shrinkage(n_coordinates: int, n_columns: int, shrinkage: Shrinkage) -> tuple[float, float]:
+    """Shrinkage of a view's coordinates that shrinks the view as its own columns would be shrunk.
+
+    The target of the shrinkage is the mean variance, tr S / q, which coordinates spread over fewer columns, r. With
+    ρ = r / q and c = 1 / (1-λ + λρ), the shrinkage λρ c of the coordinates gives c times the shrunk covariance.
+
+    Parameters
+    ----------
+    n_coordinates, n_columns : int
+        r and q.
+    shrinkage : float
+        λ, for the columns.
+
+    Returns
+    -------
+    shrinkage : float
+        For the coordinates.
+    gain : float
+        √c: what makes up for it in weights and variates.
+    """
+    if isinstance(shrinkage, Mapping | Sequence):
+        raise ValueError(f"shrinkage {shrinkage} is one value per feature space, but coordinates have none.")
+    ratio = n_coordinates / n_columns
+    factor = 1 / (1 - shrinkage + shrinkage * ratio)
+    return shrinkage * ratio * factor, factor**0.5
+
+
 def _columns(name: str, block: Any, n_columns: int, names: Sequence[str] | None) -> NDArray:
     if isinstance(block, slice):
         return np.arange(n_columns)[block]

@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +118,26 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add(cleaning, "--fd-threshold", type=float, metavar="MM", help="censor volumes of more framewise displacement")
     add(cleaning, "--dvars-threshold", type=float, metavar="X", help="censor volumes of more standardised DVARS")
     add(cleaning, "--high-pass", type=float, metavar="SECONDS", help="longest period left in (default: 128; 0: all)")
+    add(cleaning, "--smoothing-fwhm", type=float, metavar="MM", help="smooth volumes by a Gaussian (default: 0, not)")
     running = parser.add_argument_group("running")
-    add(running, "--n-jobs", type=int, default=1, metavar="N", help="parallel jobs; results do not depend on it")
-    add(running, "-w", "--work-dir", type=Path, default=Path("work"), metavar="DIR", help="intermediate files")
+    add(
+        running,
+        "--n-jobs",
+        "--n-cpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="participants, or permutations of one, at the same time; results do not depend on it",
+    )
+    add(
+        running,
+        "-w",
+        "--work-dir",
+        type=Path,
+        metavar="DIR",
+        help="intermediate files: features, and cleaned BOLD for the next time (default: features alone, in work)",
+    )
+    add(running, "--low-mem", action="store_true", help="one run in memory at a time, the others in the work directory")
     add(running, "-v", "--verbose", action="count", default=0, help="say what is done (-vv: debugging)")
 
 
@@ -146,7 +163,7 @@ def _demo(arguments: list[str]) -> None:
     start_logging(args.verbose)
     args.bids_dir, args.output_dir = args.directory / "dataset", args.directory / "derivatives"
     args.work_dir = args.directory / "work"
-    args.features = args.t_r = None
+    args.features = args.t_r = args.datalad_get = args.datalad_drop = None
     if (args.bids_dir / "dataset_description.json").is_file():
         print(f"Using the film and simulated BOLD in {args.bids_dir}")
     else:
@@ -182,8 +199,10 @@ def _make_demo_dataset(folder: Path, generated: bool) -> None:
 
 def _run_participants(args: argparse.Namespace, config: Config, query: Query, command: Sequence[str]) -> None:
     _check_folders(args)
+    from neurocca.steps.content import MissingContent
     from neurocca.steps.participant import run_participants
 
+    content = MissingContent() if args.datalad_get else None
     verdicts = run_participants(
         args.bids_dir,
         args.output_dir,
@@ -191,9 +210,19 @@ def _run_participants(args: argparse.Namespace, config: Config, query: Query, co
         query=query,
         features=args.features,
         work_dir=args.work_dir,
+        low_memory=args.low_mem,
         n_jobs=args.n_jobs,
         command=" ".join(command),
+        content=content,
     )
+    try:
+        _print(verdicts)
+    finally:
+        if content is not None and args.datalad_drop:
+            content.drop()
+
+
+def _print(verdicts: Iterable[tuple[Path, Any]]) -> None:
     for page, verdict in verdicts:
         print(f"\n{page}")
         print(verdict.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
@@ -204,8 +233,9 @@ def _run_participants(args: argparse.Namespace, config: Config, query: Query, co
 
 def _check_folders(args: argparse.Namespace) -> None:
     check_jobs(args.n_jobs)
-    if args.features is None and args.work_dir.resolve().is_relative_to(args.bids_dir.resolve()):
-        raise UsageError(f"the working directory {args.work_dir} lies in the input directory {args.bids_dir}.")
+    is_used = args.features is None or args.low_mem or args.work_dir is not None
+    if is_used and (work := args.work_dir or Path("work")).resolve().is_relative_to(args.bids_dir.resolve()):
+        raise UsageError(f"the working directory {work} lies in the input directory {args.bids_dir}.")
 
 
 def _config(args: argparse.Namespace) -> Config:
@@ -221,6 +251,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
         "align.fd_threshold": args.fd_threshold,
         "align.dvars_threshold": args.dvars_threshold,
         "align.high_pass": args.high_pass,
+        "align.smoothing_fwhm": args.smoothing_fwhm,
         "fit.n_components": args.n_components,
         "inference.n_permutations": args.n_permutations,
         "inference.seed": args.random_seed,

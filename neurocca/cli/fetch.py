@@ -35,6 +35,7 @@ def fetch(arguments: Sequence[str]) -> None:
     if args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: give a number of 1 or more.")
     from neurocca.io import fetch as doing
+    from neurocca.io.content import as_size
     from neurocca.io.fetch_choice import Choice
     from neurocca.io.fetch_plan import planned
 
@@ -48,7 +49,7 @@ def fetch(arguments: Sequence[str]) -> None:
             if plan.failures:
                 raise plan.failures[0]
         elif args.drop:
-            print(f"{doing.as_size(doing.drop(plan))} let go of in {plan.root}")
+            print(f"{as_size(doing.drop(plan))} let go of in {plan.root}")
         else:
             _get(plan, args.jobs)
         if args.dataset == "studyforrest" and not args.drop:
@@ -57,17 +58,18 @@ def fetch(arguments: Sequence[str]) -> None:
 
 def _get(plan: "Plan", jobs: int) -> None:
     from neurocca.io import fetch as doing
+    from neurocca.io.content import as_size
     from neurocca.steps.terminal import progress_bar
 
     size = plan.size
     with progress_bar(size, "fetch", "B") as done:
         doing.fetch(plan, jobs=jobs, progress=done)
     n_files = sum(len(part.files) for part in plan.parts)
-    print(f"{n_files} files in {plan.root}: {doing.as_size(size)} came, the rest was there")
+    print(f"{n_files} files in {plan.root}: {as_size(size)} came, the rest was there")
 
 
 def _listed(plan: "Plan") -> str:
-    from neurocca.io.fetch import as_size
+    from neurocca.io.content import as_size
 
     lines, totals = [], []
     for part in plan.parts:

@@ -28,6 +28,9 @@ _FORMS = {
 }
 """File formats by the ends of names, longer ends first."""
 
+_UNSMOOTHED = {"gifti": "surfaces (GIFTI)", "cifti": "CIFTI", "table": "tables of parcels"}
+"""What is not smoothed here: it takes meshes, which BOLD does not come with, or has no neighbours."""
+
 
 class Brain(Protocol):
     """Where the columns of BOLD lie, and how maps over them are written.
@@ -109,7 +112,9 @@ class Brain(Protocol):
         """
 
 
-def open_brain(runs: Sequence[Run], masks: Sequence[Path] = (), atlas: "Atlas | None" = None) -> Brain:
+def open_brain(
+    runs: Sequence[Run], masks: Sequence[Path] = (), atlas: "Atlas | None" = None, *, smoothing: float = 0.0
+) -> Brain:
     """Brain of the runs of one subject, all of one kind.
 
     Parameters
@@ -120,6 +125,8 @@ def open_brain(runs: Sequence[Run], masks: Sequence[Path] = (), atlas: "Atlas | 
         (`neurocca.io.volumes.shared_mask`, which reads all of them once), or with an atlas its parcels alone.
     atlas : Atlas, optional
         For volumes: average them within its parcels.
+    smoothing : float
+        For volumes without an atlas: full width at half maximum, in millimetres, of a Gaussian; 0 for none.
 
     Raises
     ------
@@ -128,11 +135,14 @@ def open_brain(runs: Sequence[Run], masks: Sequence[Path] = (), atlas: "Atlas | 
     DataError
         When a file is broken, or runs, masks and atlas do not lie on one grid.
     UsageError
-        When runs are of several formats, or masks or an atlas are given for what are not volumes.
+        When runs are of several formats, or masks, an atlas or smoothing are given for what they do not go with.
     """
     form = _form(runs)
+    if smoothing and (form != "nifti" or atlas is not None):
+        what = "means of an atlas's parcels" if form == "nifti" else _UNSMOOTHED[form]
+        raise UsageError(f"{runs[0][0]}: smoothing goes with voxels of volumes (NIfTI), not with {what}.")
     if form == "nifti":
-        return _volumes([run[0] for run in runs], masks, atlas)
+        return _volumes([run[0] for run in runs], masks, atlas, smoothing)
     if masks or atlas is not None:
         raise UsageError(
             f"{runs[0][0]}: {'an atlas' if atlas is not None else 'a mask'} goes with volumes (NIfTI) only."
@@ -169,7 +179,7 @@ def _form_of(path: Path) -> str:
     raise DataError(f"{path}: of a format that is not read; read are {', '.join(_FORMS)}.")
 
 
-def _volumes(bold: list[Path], masks: Sequence[Path], atlas: "Atlas | None") -> Brain:
+def _volumes(bold: list[Path], masks: Sequence[Path], atlas: "Atlas | None", smoothing: float) -> Brain:
     from neurocca.io.images import check_grid, load_image
     from neurocca.io.volumes import Voxels, intersect_masks, shared_mask
 
@@ -183,7 +193,7 @@ def _volumes(bold: list[Path], masks: Sequence[Path], atlas: "Atlas | None") -> 
         from neurocca.io.parcellation import place_atlas
 
         return place_atlas(atlas, first, bold[0], mask)
-    return Voxels(shared_mask(bold) if mask is None else mask)
+    return Voxels(shared_mask(bold) if mask is None else mask, smoothing)
 
 
 def read_maps(stem: Path, names: Sequence[str]) -> "pd.DataFrame":

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -72,6 +73,39 @@ def by_dataset(paths: Iterable[Path]) -> dict[Path, list[TreeFile]]:
         root = dataset_root(path)
         found.setdefault(root, []).append(tree_file(path.relative_to(root).as_posix(), text))
     return found
+
+
+def check_space(folder: Path, size: int) -> None:
+    """Refuse what does not fit on a disk.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it goes; it need not be there yet.
+    size : int
+        Bytes.
+
+    Raises
+    ------
+    OutputError
+    """
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if size > (free := shutil.disk_usage(there).free):
+        raise OutputError(f"{folder}: {as_size(size)} are to come, and the disk has {as_size(free)} left.")
+
+
+def as_size(n: int) -> str:
+    """Bytes in words, decimal as disks are sold.
+
+    Examples
+    --------
+    >>> as_size(12_080_000_000)
+    '12.08 GB'
+    """
+    for unit, scale in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if n >= scale:
+            return f"{n / scale:.2f} {unit}"
+    return f"{n} B"
 
 
 def drop_content(folder: Path, files: Sequence[TreeFile]) -> dict[str, str]:

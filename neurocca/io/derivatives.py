@@ -149,7 +149,7 @@ def write_results(folder: Path, results: Results, config: Config) -> None:
         write_text(func / f"{stem}_{name}.json", json_text(sidecar))
     _write_maps(func, results)
     write_text(folder / "logs" / f"{stem}_config.toml", config.to_toml())
-    _write_dataset_files(folder)
+    _write_dataset_files(folder, results.decomposition.get("SourceDatasets"))
 
 
 def read_decomposition(output: Path, subject: str, task: str) -> dict[str, Any]:
@@ -222,6 +222,8 @@ def _write_maps(func: Path, results: Results) -> None:
     dataset = results.decomposition["Dataset"]
     # BIDS asks for a word on what a resolution is, in the sidecar
     sidecar = {"Resolution": dataset["Resolution"]} if dataset.get("Resolution") else {}
+    if fwhm := results.decomposition["Alignment"].get("SmoothingFWHM"):
+        sidecar["SmoothingFWHM"] = fwhm
     for maps, name, what in (
         (results.response_loadings, "desc-cca_components", "BOLD-side canonical variates"),
         (results.cross_loadings, "stat-r_desc-ccaStimulus_statmap", "stimulus-side canonical variates"),
@@ -239,14 +241,16 @@ def _map_stem(decomposition: dict[str, Any]) -> str:
     return stem
 
 
-def _write_dataset_files(folder: Path) -> None:
-    description = {
+def _write_dataset_files(folder: Path, sources: list[dict[str, str]] | None) -> None:
+    description: dict[str, Any] = {
         "Name": "neurocca: shared components of film features and BOLD",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "License": "CC0",
         "GeneratedBy": [{"Name": "neurocca", "Version": neurocca.__version__}],
     }
+    if sources:
+        description["SourceDatasets"] = sources
     write_text(folder / "dataset_description.json", json_text(description))
     write_text(folder / ".bidsignore", BIDSIGNORE)
     write_text(folder / "descriptions.tsv", DESCRIPTIONS)

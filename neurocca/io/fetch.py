@@ -1,11 +1,10 @@
 """Datasets brought by DataLad: only the datasets inside one that are needed, and of them only the files asked for."""
 
-import shutil
 from pathlib import Path
 
-from neurocca.errors import ContentNotHereError, NeuroccaError, OutputError
+from neurocca.errors import ContentNotHereError, NeuroccaError
 from neurocca.io.annex import is_here
-from neurocca.io.content import Progress, drop_content, get_content, refusal
+from neurocca.io.content import Progress, check_space, drop_content, get_content, refusal
 from neurocca.io.fetch_plan import Plan
 from neurocca.io.fetch_record import write_record
 from neurocca.io.git_programs import git
@@ -31,7 +30,7 @@ def fetch(plan: Plan, *, jobs: int = 1, progress: Progress = lambda n: None) -> 
     OutputError
         When the disk is too small.
     """
-    check_space(plan)
+    check_space(plan.root, plan.size)
     _hide_record(plan.root)
     errors: list[NeuroccaError] = []
     for part in plan.parts:
@@ -80,33 +79,6 @@ def record(plan: Plan) -> None:
         if is_here(part.target / file.path)
     ]
     write_record(plan.root, plan.name, datasets, files)
-
-
-def check_space(plan: Plan) -> None:
-    """Refuse what does not fit on the disk.
-
-    Raises
-    ------
-    OutputError
-    """
-    folder = next(place for place in (plan.root, *plan.root.parents) if place.exists())
-    free = shutil.disk_usage(folder).free
-    if plan.size > free:
-        raise OutputError(f"{plan.root}: {as_size(plan.size)} are to come, and the disk has {as_size(free)} left.")
-
-
-def as_size(n: int) -> str:
-    """Bytes in words, decimal as disks are sold.
-
-    Examples
-    --------
-    >>> as_size(12_080_000_000)
-    '12.08 GB'
-    """
-    for unit, scale in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if n >= scale:
-            return f"{n / scale:.2f} {unit}"
-    return f"{n} B"
 
 
 def _hide_record(root: Path) -> None:

@@ -71,7 +71,7 @@ def staged(destination: Path) -> Iterator[Path]:
         raise OutputError(f"output {destination}: cannot be written: {error.strerror}.") from error
     # only what this call made is taken away again when it fails
     try:
-        _sweep(destination)
+        sweep(destination)
         yield folder
         sources = sorted(p for p in folder.rglob("*") if p.is_file())
         for source in sources:  # all of them before the first is moved
@@ -114,12 +114,17 @@ def _make_locked(destination: Path) -> tuple[Path, int]:
     return folder, lock
 
 
-def _sweep(destination: Path) -> None:
-    """Remove temporary folders whose makers are dead: the system gives up the locks of a process with it."""
+def sweep(destination: Path, remove: bool = False) -> None:
+    """Remove temporary folders whose makers are dead: the system gives up the locks of a process with it.
+
+    With ``remove``, also the destination if nothing else is in it.
+    """
     with suppress(OSError):
         for left in [path for path in destination.iterdir() if path.name.startswith(_TEMPORARY)]:
             with suppress(OSError):
                 _remove_unlocked(left)
+        if remove:
+            destination.rmdir()
 
 
 def _remove_unlocked(folder: Path) -> None:

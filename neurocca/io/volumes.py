@@ -1,8 +1,8 @@
 """Volumes: NIfTI images as (time, voxel) arrays and back."""
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -162,7 +162,7 @@ def _varying(image: Nifti1Image, path: Path | str) -> tuple[NDArray[np.bool_], N
     return varying.reshape(image.shape[:3], order="F"), mean.reshape(image.shape[:3], order="F")
 
 
-def read_volumes(path: Path | str, mask: Nifti1Image) -> NDArray[np.float32]:
+def read_volumes(path: Path | str, mask: Nifti1Image, *, smoothing: float = 0.0) -> NDArray[np.float32]:
     """Time series of the voxels inside a mask, as they are in the file.
 
     Parameters
@@ -171,6 +171,9 @@ def read_volumes(path: Path | str, mask: Nifti1Image) -> NDArray[np.float32]:
         4D image on the mask's voxel grid.
     mask : Nifti1Image
         As from `read_mask` or `shared_mask`.
+    smoothing : float
+        Full width at half maximum, in millimetres, of a Gaussian that volumes are smoothed with, as nilearn's
+        NiftiMasker does it: before the mask is applied, with 0 in place of values that are not finite. 0 does not.
 
     Returns
     -------
@@ -194,9 +197,24 @@ def read_volumes(path: Path | str, mask: Nifti1Image) -> NDArray[np.float32]:
     voxels = np.ravel_multi_index(inside, image.shape[:3], order="F")
     data = np.empty((image.shape[3], len(voxels)), dtype=np.float32)
     with np.errstate(over="ignore"):  # what does not fit into float32 is infinite, and not usable
-        for start, block in slabs(image, path, voxels):
+        blocks = _smoothed(image, path, voxels, smoothing) if smoothing else slabs(image, path, voxels)
+        for start, block in blocks:
             data[start : start + len(block)] = block
     return data
+
+
+def _smoothed(
+    image: Nifti1Image, path: Path | str, voxels: NDArray[np.intp], fwhm: float
+) -> Iterator[tuple[int, NDArray]]:
+    """One volume after the other, smoothed; what was not finite in it stays so."""
+    from nilearn.image import smooth_img
+
+    for start, block in slabs(image, path):
+        for t, flat in enumerate(block):
+            volume = np.asarray(flat, dtype=np.float32).reshape(image.shape[:3], order="F")
+            smooth = np.asarray(smooth_img(Nifti1Image(volume, image.affine), fwhm).dataobj)
+            before, after = (one.ravel(order="F")[voxels] for one in (volume, smooth))
+            yield start + t, np.where(np.isfinite(before), after, np.nan)[None]
 
 
 def unmask(rows: ArrayLike, mask: Nifti1Image) -> Nifti1Image:
@@ -233,9 +251,12 @@ class Voxels:
     ----------
     mask : Nifti1Image
         As from `read_mask` or `shared_mask`, on the voxel grid of the runs.
+    smoothing : float
+        Of the volumes, see `read_volumes`.
     """
 
     mask: Nifti1Image
+    smoothing: float = 0.0
     kind: ClassVar[Literal["voxels"]] = "voxels"
     dropped: ClassVar[tuple[str, ...]] = ()
 
@@ -254,11 +275,11 @@ class Voxels:
 
     def read(self, run: Run) -> NDArray[np.float32]:
         """Time series, shape (n_volumes, n_voxels); see `read_volumes`."""
-        return read_volumes(only(run), self.mask)
+        return read_volumes(only(run), self.mask, smoothing=self.smoothing)
 
     def narrowed(self, kept: NDArray[np.bool_]) -> "Voxels":
         """Brain of the voxels for which ``kept``, shape (n_voxels,), is true."""
-        return Voxels(narrow_mask(self.mask, kept))
+        return replace(self, mask=narrow_mask(self.mask, kept))
 
     def write(self, rows: ArrayLike, stem: Path, names: Sequence[str], sidecar: dict[str, Any]) -> list[Path]:
         """Write rows, shape (k, n_voxels), as the volumes of ``stem.nii.gz``, 0 outside the mask."""

@@ -84,14 +84,20 @@ def _cleaning(d: Mapping[str, Any]) -> str:
         named = f" ({listing(align['Confounds'])})" if align.get("Confounds") else ""
         steps.append(f"{n} confound regressor{'' if counts[-1] == 1 else 's'} per run{named}")
     scaled = _SCALES[align.get("StandardizeBOLD", "zscore")]
-    censored = _censored(d)
+    censored, smoothed = _censored(d), _smoothed(align)
     if not steps:
-        return f"Neither drifts nor confounds were removed.{censored} Every BOLD series was {scaled} within each run."
+        nothing = f"{smoothed}Neither drifts nor confounds were removed.{censored}"
+        return f"{nothing} Every BOLD series was {scaled} within each run."
     jointly = f" in one joint regression {cite(LINDQUIST)}" if len(steps) > 1 else " by regression"
     return (
-        f"From the BOLD series of every run, {listing(steps)} were removed{jointly}{share}; every series was then "
-        f"{scaled} within each run.{censored}"
+        f"{smoothed}From the BOLD series of every run, {listing(steps)} were removed{jointly}{share}; every series was "
+        f"then {scaled} within each run.{censored}"
     )
+
+
+def _smoothed(align: Mapping[str, Any]) -> str:
+    fwhm = align.get("SmoothingFWHM")
+    return f"Volumes were smoothed with a Gaussian of {fwhm:g} mm full width at half maximum. " if fwhm else ""
 
 
 _SCALES = {

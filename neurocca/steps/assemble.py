@@ -1,7 +1,8 @@
 """From files to one design: read the runs of a subject, align them, stack them."""
 
+import functools
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,14 @@ from neurocca.design import Design, FeatureSeries, stack_runs
 from neurocca.errors import DataError, UsageError
 from neurocca.inference.schemes import CircularShift, Scheme
 from neurocca.io.brains import Brain, open_brain
+from neurocca.io.cleaned import KeptRuns, RunCache
 from neurocca.io.confounds import Confounds, read_confounds
+from neurocca.io.files import sha256
 from neurocca.io.recording import Recording, RunFiles
 from neurocca.io.store import FeatureStore
 from neurocca.io.timeseries import read_kernel
-from neurocca.steps.lag import LagCurve, design_lag
+from neurocca.steps.kept_runs import Digest, RunKeeper, WideRuns
+from neurocca.steps.lag import N_COLUMNS, LagCurve, design_lag
 from neurocca.steps.matching import chosen_spaces, read_features
 from neurocca.steps.seen import check_unseen
 from neurocca.temporal.align import align_features, aligned_names, bold_nuisance
@@ -45,21 +49,48 @@ class Assembled:
         Columns that are constant, or not finite, in some run.
     brain : Brain
         Where the columns of Y lie.
+    responses : tuple of str
+        Names of the columns of BOLD.
     lag : LagCurve, optional
         Whether film and BOLD are aligned.
+    wide : WideRuns, optional
+        The columns of BOLD, where the design holds coordinates in their place.
     """
 
     design: Design
     columns: list[tuple[str, str, str]]
     qc: list[dict[str, Any]]
     brain: Brain
+    responses: tuple[str, ...] = ()
     dropped_features: list[str] = field(default_factory=list)
     dropped_responses: list[str] = field(default_factory=list)
     lag: LagCurve | None = None
+    wide: WideRuns | None = None
 
 
-def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assembled:
+def assemble(
+    recording: Recording,
+    store: FeatureStore,
+    config: Config,
+    *,
+    cache: RunCache | None = None,
+    low_memory: bool = False,
+    digest: Digest = sha256,
+) -> Assembled:
     """Design of one subject.
+
+    Parameters
+    ----------
+    recording : Recording
+    store : FeatureStore
+    config : Config
+    cache : RunCache, optional
+        Where cleaned runs are kept, and taken from where they are made of the same.
+    low_memory : bool
+        Have one run in memory at a time; takes a cache. Where columns of BOLD outnumber volumes, the design holds
+        coordinates in their place.
+    digest : callable
+        Digest of a file's content.
 
     Raises
     ------
@@ -72,19 +103,26 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
             f"align.high_pass={align.high_pass} s would take more than half of the variance of any series: at least "
             f"{4 * recording.t_r:g} s, four volumes, or 0."
         )
+    if low_memory and align.standardize_bold != "zscore":
+        # columns are scaled over the training runs: only where all have the same variance can that be left out
+        raise UsageError(f"--low-mem takes align.standardize_bold='zscore', not {align.standardize_bold!r}.")
     features = read_features(store, recording, align)
     spaces = chosen_spaces(store, align)
     check_unseen(store, spaces, [run.label for run in recording.runs])
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
-    brain = open_brain([run.bold for run in recording.runs], recording.masks, _atlas(align))
+    atlas = _atlas(align)
+    bold = [run.bold for run in recording.runs]
+    brain = open_brain(bold, recording.masks, atlas, smoothing=align.smoothing_fwhm)
+    keeper = RunKeeper(recording, align, atlas, cache, functools.cache(digest))
     kernel = read_kernel(Path(align.kernel)) if align.response == "kernel" else None
     X, cleaned, qc = [], [], []
     for run, series in zip(recording.runs, features, strict=True):
         # a function of its own: what it needs on the way is gone before the next run is read
-        x, y, quality = _align_run(brain, run, series, recording.t_r, align, kernel, store.path.name)
+        x, y, quality = _align_run(brain, run, series, recording.t_r, align, kernel, store.path.name, keeper)
         X.append(x)
-        cleaned.append(y)
+        cleaned.append(replace(y, data=y.data[:, :0].copy()) if low_memory else y)
         qc.append(quality)
+        del y
     usable = np.all([y.usable for y in cleaned], axis=0)
     dropped = [*brain.dropped, *(label for label, keep in zip(brain.labels, usable, strict=True) if not keep)]
     if not usable.any():
@@ -95,18 +133,27 @@ def assemble(recording: Recording, store: FeatureStore, config: Config) -> Assem
     if not varying.any():
         raise DataError(f"features {store.path}: every feature is constant.")
     kept = [y.kept for y in cleaned]
+    sizes, wide = [len(x) for x in X], None
+    if low_memory:
+        wide = WideRuns(KeptRuns([keeper.path(run, _cut(run, align)) for run in recording.runs], usable), sum(sizes))
+        Y = np.split(wide.coordinates() if wide.is_wide else wide.all_columns(), np.cumsum(sizes)[:-1])
+        wide = wide if wide.is_wide else None
+    else:
+        Y = _move_together([cleaned.pop(0).data for _ in qc], usable)
+    responses = tuple(label for label, keep in zip(brain.labels, usable, strict=True) if keep)
     design = stack_runs(
         [x[:, varying] for x in X],
-        _move_together([cleaned.pop(0).data for _ in qc], usable),
+        Y,
         [run.label for run in recording.runs],
         x_names=[":".join(filter(None, c)) for c in columns],
-        y_names=[label for label, keep in zip(brain.labels, usable, strict=True) if keep],
+        y_names=responses if wide is None else (),
         kept=kept,
         copy=False,
     )
     narrowed = brain if usable.all() else brain.narrowed(usable)
-    lag = design_lag(features, design, recording, align)
-    return Assembled(design, columns, qc, narrowed, dropped_features, dropped, lag)
+    seen = design if wide is None else replace(design, Y=wide.thinned(N_COLUMNS))
+    lag = design_lag(features, seen, recording, align)
+    return Assembled(design, columns, qc, narrowed, responses, dropped_features, dropped, lag, wide)
 
 
 def _align_run(
@@ -117,20 +164,23 @@ def _align_run(
     align: AlignConfig,
     kernel: NDArray | None,
     store: str,
+    keeper: RunKeeper,
 ) -> tuple[NDArray[np.float64], Cleaned, dict[str, Any]]:
     """Features and BOLD of one run as they are stacked, and what became of them."""
-    data = _read(brain, run)
-    cut = (align.trim[0], align.trim[1]) if align.trim else run.cut
-    confounds = _read_confounds(run, len(data), align)
-    if align.response == "delays" and max(align.delays) >= len(data):
-        raise UsageError(f"align.delays={list(align.delays)} reach beyond run {run.label} of {len(data)} volumes.")
+    cut = _cut(run, align)
+    earlier = keeper.kept(run, cut)
+    data = np.empty((earlier.n_volumes, 0), dtype=np.float32) if earlier else _read(brain, run)
+    n_volumes = len(data)
+    confounds = _read_confounds(run, n_volumes, align)
+    if align.response == "delays" and max(align.delays) >= n_volumes:
+        raise UsageError(f"align.delays={list(align.delays)} reach beyond run {run.label} of {n_volumes} volumes.")
     try:
         values, kept = (confounds.values, confounds.kept) if confounds else (None, None)
-        basis, rows = bold_nuisance(len(data), t_r, align, values, kept)
+        basis, rows = bold_nuisance(n_volumes, t_r, align, values, kept)
         reference = _reference(run, t_r, align)
         x = align_features(
             series,
-            len(data),
+            n_volumes,
             t_r,
             align,
             onset=run.onset,
@@ -139,10 +189,15 @@ def _align_run(
             kernel=kernel,
             nuisance=(basis, rows),
         )
-        y = clean_run(data, basis, kept=rows, scale=align.standardize_bold, cut=cut, overwrite=True)
+        if earlier:
+            y = earlier.cleaned
+        else:
+            y = clean_run(data, basis, kept=rows, scale=align.standardize_bold, cut=cut, overwrite=True)
     except ValueError as error:
         raise DataError(f"{run.bold[0]} with {store}, run {run.label}: {error}") from error
-    quality = _quality(run, len(data), y, cut, basis.shape[1], confounds, series)
+    if not earlier:
+        keeper.keep(run, cut, y, n_volumes)
+    quality = _quality(run, n_volumes, y, cut, basis.shape[1], confounds, series)
     return x, y, {**quality, "Reference": reference}
 
 
@@ -162,10 +217,16 @@ def _move_together(runs: list[NDArray], usable: NDArray[np.bool_]) -> list[NDArr
 
 
 def _read(brain: Brain, run: RunFiles) -> NDArray[np.float32]:
-    data = brain.read(run.bold)
+    # sums over rows depend in their last digits on how an array lies in memory: as it comes back from a file
+    data = np.ascontiguousarray(brain.read(run.bold))
     if run.n_volumes is not None and len(data) != run.n_volumes:
         raise DataError(f"{run.bold[0]}: {len(data)} volumes, expected {run.n_volumes} (truncated?).")
     return data
+
+
+def _cut(run: RunFiles, align: AlignConfig) -> tuple[int, int]:
+    """Volumes to cut off the start and the end: as the configuration says, else as the dataset's own rule does."""
+    return (align.trim[0], align.trim[1]) if align.trim else run.cut
 
 
 def _reference(run: RunFiles, t_r: float, config: AlignConfig) -> float:

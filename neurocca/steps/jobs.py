@@ -3,17 +3,15 @@
 import hashlib
 import json
 import logging
-import os
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from joblib import cpu_count, effective_n_jobs
-from joblib.externals.loky import ProcessPoolExecutor, as_completed
+from joblib import effective_n_jobs
+from joblib.externals.loky import as_completed
 from threadpoolctl import threadpool_limits
 
 from neurocca.config import FeaturesConfig
@@ -23,12 +21,11 @@ from neurocca.io.parts import Parts
 from neurocca.steps.measures import LowLevel, Motion, Shots
 from neurocca.steps.network_pass import NetworkPass, default_layers, loaded_network
 from neurocca.steps.passes import LOWLEVEL_WIDTH, SMALL_WIDTH, About, Film, FilmPass, MeasurePass, SoundPass, block_size
+from neurocca.steps.pool import processes
 from neurocca.steps.reduction import Projection
-from neurocca.steps.terminal import log_to_terminal, progress_bar
+from neurocca.steps.terminal import progress_bar
 
 log = logging.getLogger(__name__)
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -117,46 +114,12 @@ def run_jobs(jobs: Sequence[Job], folder: Path, n_jobs: int) -> list[Finished]:
     if n_jobs == 1:
         return [_run(job, folder) for job in jobs]
     finished: dict[int, Finished] = {}
-    with progress_bar(len(jobs), "features", "pass") as done, _processes(min(n_jobs, len(jobs))) as pool:
+    with progress_bar(len(jobs), "features", "pass") as done, processes(min(n_jobs, len(jobs))) as pool:
         numbers = {pool.submit(_run, job, folder): k for k, job in enumerate(jobs)}
         for future in as_completed(numbers):
             finished[numbers[future]] = future.result()
             done(1)
     return [finished[k] for k in range(len(jobs))]
-
-
-@contextmanager
-def _processes(n: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes of this call alone, with a fair share of the cores each.
-
-    joblib's own are kept from call to call, and have been seen to leave a later one waiting for ever.
-    """
-    threads = str(max(1, cpu_count() // n))
-    env = {
-        name: os.environ.get(name, threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    }
-    arguments = (logging.getLogger("neurocca").getEffectiveLevel(), os.getpid())
-    pool = ProcessPoolExecutor(n, initializer=_begin, initargs=arguments, env=env)
-    try:
-        yield pool
-    except BaseException:
-        # left to themselves they complain after the one line that counts
-        pool.shutdown(wait=True, kill_workers=True)
-        raise
-    pool.shutdown(wait=True)
-
-
-def _begin(level: int, parent: int) -> None:
-    """Make a process say what it does as the first one would, and end with that one."""
-    log_to_terminal(level)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent has: another call may be at work in the same folder by then."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def _run(job: Job, folder: Path) -> Finished:

@@ -1,10 +1,12 @@
 """Participant level: one subject's film features against the same subject's BOLD."""
 
+import functools
 import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +21,31 @@ from neurocca.inference.held_out import held_out_test
 from neurocca.inference.permutation import permutation_test
 from neurocca.inference.schemes import CircularShift, Scheme, as_scheme
 from neurocca.io.annex import check_here, is_unfetched
+from neurocca.io.cleaned import RunCache
 from neurocca.io.derivatives import Results, check_output, write_results
-from neurocca.io.files import sha256, staged
+from neurocca.io.fetch_record import source_datasets
+from neurocca.io.files import sha256, staged, sweep
 from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
 from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
 from neurocca.steps.assemble import Assembled, assemble, check_design
+from neurocca.steps.content import MissingContent
 from neurocca.steps.features import films_store
+from neurocca.steps.kept_runs import Digest
 from neurocca.steps.matching import match_runs, read_features
 from neurocca.steps.record import collect
 from neurocca.steps.report import draw_report, page_name, write_index
+from neurocca.steps.several import each_participant
 from neurocca.steps.terminal import progress_bar
 
 log = logging.getLogger(__name__)
+
+WORK = Path("work")
+"""Where intermediate files go when nothing else is said."""
+
+MAX_MEMORY = 2**31
+"""Bytes that a table of lagged products may take; an eighth of them where memory is to be saved."""
 
 
 def run_participants(
@@ -42,11 +55,13 @@ def run_participants(
     *,
     query: Query | None = None,
     features: Path | None = None,
-    work_dir: Path = Path("work"),
+    work_dir: Path | None = None,
+    low_memory: bool = False,
     n_jobs: int = 1,
     command: str = "",
+    content: MissingContent | None = None,
 ) -> Iterator[tuple[Path, pd.DataFrame]]:
-    """Analyse participants one after the other and write their derivatives and reports.
+    """Analyse participants and write their derivatives and reports.
 
     Before the first is analysed, all are looked up and their runs compared with the features.
 
@@ -59,12 +74,18 @@ def run_participants(
         where the query is strict.
     features : Path, optional
         Feature store; made from the films that events.tsv names when it is not given.
-    work_dir : Path
-        Where such a store is kept.
+    work_dir : Path, optional
+        Where such a store is kept, and the cleaned runs of BOLD, which later calls take from there as long as they are
+        made of the same. None is ``work``, for the store alone.
+    low_memory : bool
+        Have one cleaned run in memory at a time, the others in the working directory.
     n_jobs : int
-        Parallel jobs; results do not depend on it.
+        Participants at the same time, and permutations of each where there are more jobs than participants; results do
+        not depend on it. Memory is that of one participant for each at the same time.
     command : str
         The command line, for the record.
+    content : MissingContent, optional
+        Gets the content of annexed inputs; without it, content that is not here is an error.
 
     Yields
     ------
@@ -75,15 +96,47 @@ def run_participants(
     """
     query = query or Query()
     check_folders(bids_dir, output_dir)
-    recordings = find_recordings(bids_dir, query, t_r=config.align.t_r)
+    read = content.reading if content is not None else lambda reading: reading()
+    recordings = read(lambda: find_recordings(bids_dir, query, t_r=config.align.t_r))
     check_output(output_dir)
     if features is None:
-        features = films_store(_shared_films(recordings), work_dir, config.features)
+        films = read(lambda: _shared_films(recordings))
+        features = films_store(films, work_dir or WORK, config.features)
+    cache = RunCache((work_dir or WORK) / "cleaned") if work_dir is not None or low_memory else None
     with FeatureStore(features) as store:
         recordings = [match_runs(recording, store, config.align, strict=query.strict) for recording in recordings]
         for recording in recordings:
             read_features(store, recording, config.align)
-        for recording in recordings:
+    folders = {path.parent for recording in recordings for run in recording.runs for path in run.files}
+    sources = source_datasets([bids_dir, *sorted(folders)])
+    one = _OneParticipant(bids_dir, output_dir, config, features, cache, low_memory, command, sources)
+    is_new = not output_dir.exists()
+    try:
+        with closing(each_participant(one, recordings, n_jobs)) as verdicts:
+            for recording, verdict in zip(recordings, verdicts, strict=True):
+                write_index(output_dir)
+                yield output_dir / page_name(recording.subject, recording.task), verdict
+    except BaseException:
+        sweep(output_dir, is_new)  # what processes that were given up have left
+        raise
+
+
+@dataclass(frozen=True)
+class _OneParticipant:
+    """From one participant's files to derivatives and a report; gives the verdict."""
+
+    bids_dir: Path
+    output_dir: Path
+    config: Config
+    features: Path
+    cache: RunCache | None
+    low_memory: bool
+    command: str
+    sources: list[dict[str, str]]
+
+    def __call__(self, recording: Recording, n_jobs: int) -> pd.DataFrame:
+        config, digest = self.config, functools.cache(sha256)
+        with FeatureStore(self.features) as store:
             log.info(
                 "sub-%s: %d runs of task %s, %s",
                 recording.subject,
@@ -91,15 +144,17 @@ def run_participants(
                 recording.task,
                 recording.source,
             )
-            results = analyse(recording, assemble(recording, store, config), config, n_jobs=n_jobs)
-            results.decomposition["Inputs"] = _digests(bids_dir, recording, config.align, store.path)
+            assembled = assemble(recording, store, config, cache=self.cache, low_memory=self.low_memory, digest=digest)
+            results = analyse(recording, assembled, config, n_jobs=n_jobs)
+            results.decomposition["Inputs"] = _digests(self.bids_dir, recording, config.align, store.path, digest)
             results.decomposition["FeatureSources"] = _feature_sources(store, results)
-            results.decomposition["Command"] = command
-            with staged(output_dir) as folder:
-                write_results(folder, results, config)
-                draw_report(folder, recording.subject, recording.task, folder)
-            write_index(output_dir)
-            yield output_dir / page_name(recording.subject, recording.task), verdict_table(results)
+        results.decomposition["Command"] = self.command
+        if self.sources:
+            results.decomposition["SourceDatasets"] = self.sources
+        with staged(self.output_dir) as folder:
+            write_results(folder, results, config)
+            draw_report(folder, recording.subject, recording.task, folder)
+        return verdict_table(results)
 
 
 def check_folders(bids_dir: Path, output_dir: Path) -> None:
@@ -135,6 +190,7 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
         shrinkage_x=config.fit.shrinkage_x,
         shrinkage_y=config.fit.shrinkage_y,
         scale=True,
+        y_columns=None if assembled.wide is None else assembled.wide.n_columns,
     )
     seeds = np.random.SeedSequence(test.seed).spawn(2)
     shared: dict[str, Any] = {
@@ -144,6 +200,7 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
         "kept": design.kept,
         "n_permutations": test.n_permutations,
         "n_jobs": n_jobs,
+        "max_memory": MAX_MEMORY if assembled.wide is None else MAX_MEMORY // 8,
     }
     notes: list[str] = []
     with (
@@ -225,9 +282,9 @@ def _feature_sources(store: FeatureStore, results: Results) -> dict[str, Any]:
     return {space: store.provenance(space, store.runs(space)[0]) for space in spaces}
 
 
-def _digests(root: Path, recording: Recording, align: AlignConfig, store: Path) -> list[dict[str, str]]:
+def _digests(root: Path, recording: Recording, align: AlignConfig, store: Path, digest: Digest) -> list[dict[str, str]]:
     files = list(dict.fromkeys(path for run in recording.runs for path in run.files))
     # an atlas that goes by its name is nilearn's, and no file of the user's
     files += [path for path in (Path(align.atlas), Path(align.kernel)) if path.is_file()]
-    inside = [{"Path": Path(os.path.relpath(path, root)).as_posix(), "SHA256": sha256(path)} for path in files]
-    return [*inside, {"Path": store.name, "SHA256": sha256(store)}]
+    inside = [{"Path": Path(os.path.relpath(path, root)).as_posix(), "SHA256": digest(path)} for path in files]
+    return [*inside, {"Path": store.name, "SHA256": digest(store)}]

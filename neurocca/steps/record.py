@@ -52,6 +52,10 @@ def collect(
     stimulus, bold = cca.transform(design.X, design.Y)
     columns = pd.DataFrame(assembled.columns, columns=["space", "feature", "delay"])
     voxels = assembled.brain.kind == "voxels"
+    if assembled.wide is None:
+        own, across = cca.y_loadings_, loadings(design.Y, stimulus)
+    else:
+        own, across = assembled.wide.loadings(bold, stimulus)
     if recording.missing:
         notes = [f"Runs without BOLD or without features were left out: {', '.join(recording.missing)}.", *notes]
     if assembled.lag is not None and assembled.lag.warning:
@@ -69,11 +73,11 @@ def collect(
         null=_null_table(sample.observed, sample.null, names),
         held_out_null=_null_table(held.mean, held.null, names),
         feature_loadings=pd.concat([columns, pd.DataFrame(cca.x_loadings_, columns=names)], axis=1),
-        response_loadings=cca.y_loadings_.T,
-        cross_loadings=loadings(design.Y, stimulus).T,
-        responses=list(design.y_names),
+        response_loadings=own.T,
+        cross_loadings=across.T,
+        responses=list(assembled.responses),
         brain=assembled.brain,
-        recovery=recovery(recording, assembled, bold, cca.y_loadings_.T) if voxels and recording.simulated else None,
+        recovery=recovery(recording, assembled, bold, own.T) if voxels and recording.simulated else None,
     )
 
 
@@ -99,7 +103,7 @@ def _description(
         "RepetitionTime": recording.t_r,
         "NumberOfVolumes": len(design.X),
         "NumberOfFeatures": design.X.shape[1],
-        "NumberOfResponses": design.Y.shape[1],
+        "NumberOfResponses": len(assembled.responses),
         "FeatureSpaces": {space: spaces.count(space) for space in dict.fromkeys(spaces)},
         "DroppedFeatures": assembled.dropped_features,
         "DroppedResponses": assembled.dropped_responses,
@@ -111,6 +115,7 @@ def _description(
             "Drift": align.drift,
             "HighPass": align.high_pass,
             "LowPass": align.low_pass,
+            "SmoothingFWHM": align.smoothing_fwhm,
             "StandardizeBOLD": align.standardize_bold,
             "Confounds": list(align.confounds),
             "FDThreshold": align.fd_threshold,

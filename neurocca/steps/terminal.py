@@ -4,32 +4,40 @@ import logging
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
+
+_HIDDEN = ContextVar("hidden", default=False)
 
 
 @contextmanager
 def progress_bar(total: int, description: str, unit: str = "it") -> Iterator[Callable[[int], object]]:
     """Bar over ``total`` units, with their rate and the time left; gives the function to call with the units done.
 
-    Off when not a terminal. Of bytes, unit "B", it shows multiples.
+    Off when not a terminal, and inside of `without_bars`. Of bytes, unit "B", it shows multiples.
     """
     from tqdm import tqdm
 
-    options: dict[str, Any] = {
-        "unit": unit,
-        "unit_scale": unit == "B",
-        "disable": None,
-        "leave": False,
-        "dynamic_ncols": True,
-    }
-    with tqdm(total=total, desc=description, **options) as bar:
+    disable = True if _HIDDEN.get() else None
+    options: dict[str, Any] = {"unit": unit, "unit_scale": unit == "B", "disable": disable}
+    with tqdm(total=total, desc=description, leave=False, dynamic_ncols=True, **options) as bar:
         yield bar.update
 
 
-def log_to_terminal(level: int) -> None:
-    """Write what neurocca says from that level on, and the warnings of others."""
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """No bars: those of several processes would write over each other."""
+    token = _HIDDEN.set(True)
+    try:
+        yield
+    finally:
+        _HIDDEN.reset(token)
+
+
+def log_to_terminal(level: int, about: str = "") -> None:
+    """Write what neurocca says from that level on, and the warnings of others, with what they are ``about`` before."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("neurocca: %(message)s"))
+    handler.setFormatter(_OneLine(f"neurocca: {about}%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("neurocca").setLevel(level)
 

@@ -204,3 +204,21 @@ def test_integers_are_rounded_and_must_fit(tmp_path):
     assert (nib.load(path).get_fdata() == 3).all()
     with pytest.raises(ValueError, match="do not fit into int16"):
         volumes.save_image(_image(np.full((2, 2, 2), 4e4)), tmp_path / "i.nii.gz", np.int16)
+
+
+@pytest.mark.parametrize("fwhm", [4.0, 12.0])
+def test_smoothing_is_that_of_nilearns_masker(runs, ball, fwhm):
+    from nilearn.maskers import NiftiMasker
+
+    mask = _image(ball.astype(np.uint8))
+    masker = NiftiMasker(mask, smoothing_fwhm=fwhm, standardize=None).fit()
+    found = volumes.read_volumes(runs[0], mask, smoothing=fwhm)
+    np.testing.assert_allclose(found, masker.transform(runs[0]), rtol=1e-5)
+    assert found.dtype == np.float32
+    # in the second run a voxel is not finite: it stays so, and counts as 0 to the others
+    found, expected = volumes.read_volumes(runs[1], mask, smoothing=fwhm), masker.transform(runs[1])
+    missing = np.isnan(found)
+    assert missing.sum() == 6
+    np.testing.assert_array_equal(missing, np.isnan(volumes.read_volumes(runs[1], mask)))
+    np.testing.assert_allclose(found[~missing], expected[~missing], rtol=1e-5)
+    assert volumes.Voxels(mask, fwhm).narrowed(np.arange(ball.sum()) < 100).smoothing == fwhm
