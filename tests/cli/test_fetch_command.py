@@ -16,7 +16,7 @@ import pytest
 from neurocca.cli import main
 from neurocca.io import content
 from neurocca.io.annex import is_unfetched
-from tests.io.published import SUBDATASETS, Published, Shell, name_remote, publish, published_url
+from tests.io.published import SUBDATASETS, Published, Shell, name_remote, publish, publish_super, published_url
 
 BOLD = "derivative/aligned_mri/sub-01/in_bold3Tp2/sub-01_task-avmovie_run-1_bold.nii.gz"
 SILENT = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -407,3 +407,34 @@ def test_the_superdataset_is_the_published_one(studyforrest_data, shell):
         assert settings[f"{about}.datalad-id"] == identifier
         assert (f"{about}.datalad-recursiveinstall" in settings) == (not name)
     assert len([name for name in settings if name.endswith(".path")]) == len(SUBDATASETS)
+
+
+@pytest.mark.realdata
+def test_all_films_of_the_published_lists(studyforrest_data, tmp_path, capsys, shell):
+    """A dataset whose links are those of the published file lists, without any content."""
+    folder = Published(tmp_path / "published")
+    lists = {
+        "derivative/aligned_mri": "aligned/ANNEX_KEYS_avmovie.tsv",
+        "derivative/image_space_transformations": "templatetransforms/ANNEX_KEYS_bold3Tp2.tsv",
+        "original/phase2": "phase2/ANNEX_KEYS_ses-movie.tsv",
+    }
+    for path, name in lists.items():
+        listed = (studyforrest_data / f"repos/studyforrest-data-{name}").read_text().splitlines()[1:]
+        for line in listed:
+            file, key, _ = line.split("\t")
+            link = folder.origin(path) / file
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(f"{'../' * file.count('/')}.git/annex/objects/Xx/Yy/{key}/{key}")
+    publish_super(folder, shell, annexed=False)
+    words = ["--what", "bold", "confounds", "masks", "raw", "--dry-run"]
+    assert main(asked(folder, tmp_path / "data", *words, label="")) == 0
+    printed = capsys.readouterr().out
+    assert "derivative/aligned_mri: 240 files, 12.08 GB, of which 12.08 GB to come" in printed
+    assert "original/phase2: 120 files, 7.54 GB, of which 7.54 GB to come" in printed
+    assert "derivative/image_space_transformations: 15 files" in printed
+    assert (
+        len(re.findall(r"^ +\d+  derivative/aligned_mri/.*_task-avmovie_run-\d_bold\.nii\.gz$", printed, re.M)) == 120
+    )
+    assert not (tmp_path / "data").exists()
+    assert main(asked(folder, tmp_path / "data", "--what", "bold", "--dry-run", label="")) == 0
+    assert "derivative/aligned_mri: 120 files, 12.08 GB" in capsys.readouterr().out

@@ -105,9 +105,15 @@ def publish(folder: Path, shell: Shell) -> Published:
         trees.mask(masks / f"sub-{label}/bold3Tp2/brain_mask.nii.gz", shape=(3, 3, 3 + number))
     trees.text(raw / "task-movie_bold.json", '{"RepetitionTime": 2.0}')
     trees.text(annotations / "researchcut/locations.csv", "time,place\n0,street\n")
+    publish_super(there, shell)
+    return there
+
+
+def publish_super(there: Published, shell: Shell, *, annexed: bool = True) -> None:
+    """Make datasets of the folders that are there, and the superdataset that names all; git-annex is for content."""
     for path, name, identifier in SUBDATASETS:
         if (origin := there.origin(path)).is_dir() and name:
-            _dataset(origin, identifier, shell, annexed=name != "annotations")
+            _dataset(origin, identifier, shell, annexed=annexed and name != "annotations")
     modules, links = [], []
     for path, name, identifier in SUBDATASETS:
         # those that are not made here are as dead as the private ones are for everybody; the folder can be copied
@@ -122,8 +128,7 @@ def publish(folder: Path, shell: Shell) -> Published:
         links.append(f"git update-index --add --cacheinfo 160000,{commit},{path}")
     trees.text(there.superdataset / ".gitmodules", "".join(modules))
     trees.text(there.superdataset / "README.md", "The studyforrest superdataset\n")
-    _dataset(there.superdataset, STUDYFORREST, shell, annexed=True, more=" && ".join(links))
-    return there
+    _dataset(there.superdataset, STUDYFORREST, shell, annexed=annexed, more=" && ".join(links))
 
 
 def _dataset(root: Path, identifier: str, shell: Shell, *, annexed: bool, more: str = "true") -> None:
