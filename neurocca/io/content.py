@@ -1,6 +1,7 @@
 """Content of annexed files: getting it from whichever remote answers, and letting go of it."""
 
 import hashlib
+import os
 import re
 import shutil
 import threading
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from neurocca.errors import ContentNotHereError, DataError, NeuroccaError, OutputError
-from neurocca.io.annex import dataset_root, is_unfetched
+from neurocca.io.annex import dataset_root, is_here, is_unfetched
 from neurocca.io.clones import begin_annex
 from neurocca.io.git_programs import datalad, git, run
 from neurocca.io.git_tree import TreeFile, tree_file
@@ -48,10 +49,12 @@ def get_content(
     failures : dict
         Why, by path; empty when all content is here.
     """
-    missing = [file for file in files if is_unfetched(folder / file.path)]
+    missing = [file for file in files if not is_here(folder / file.path)]
     if not missing:
         return {}
     begin_annex(folder)
+    for some in _portions([file for file in missing if not os.path.lexists(folder / file.path)]):
+        git("checkout", "--quiet", "--", *(file.path for file in some), folder=folder)  # somebody has removed them
     failures = _get(folder, missing, jobs, progress)
     for name in _remotes_to_try(folder, failures):
         if not failures:
@@ -145,23 +148,28 @@ def _get(folder: Path, files: Sequence[TreeFile], jobs: int, progress: Progress)
     """One attempt, and more where another process is getting the same file."""
     failures: dict[str, str] = {}
     for attempt in range(5):
-        failures = {}
         with _metered(folder, files, progress):
-            for some in _portions(files):
-                paths = [str(folder / file.path) for file in some]
-                words = ["get", "--jobs", str(jobs), "--dataset", str(folder), *paths]
-                for record in datalad(*words, folder=folder):
-                    if record.get("status") in ("error", "impossible"):
-                        failures[_inside(folder, record)] = _reason(record)
-        busy = [file for file in files if "already in progress" in failures.get(file.path, "")]
-        if not busy:
+            failures.update(_attempt(folder, files, jobs))
+        failures = {path: reason for path, reason in failures.items() if not is_here(folder / path)}
+        files = [file for file in files if "already in progress" in failures.get(file.path, "")]
+        if not files:
             break
         time.sleep(1 + attempt)
-        files = busy
-    for file in files:
-        if file.path in failures and _is_damaged(_transfers(folder) / file.key, file.key):
-            failures[file.path] = _DAMAGED
     return failures
+
+
+def _attempt(folder: Path, files: Sequence[TreeFile], jobs: int) -> dict[str, str]:
+    failures: dict[str, str] = {}
+    for some in _portions(files):
+        paths = [str(folder / file.path) for file in some]
+        for record in datalad("get", "--jobs", str(jobs), "--dataset", str(folder), *paths, folder=folder):
+            if record.get("status") in ("error", "impossible"):
+                failures[_inside(folder, record)] = _reason(record)
+    absent = [file for file in files if not is_here(folder / file.path)]
+    reasons = {file.path: failures.get(file.path, "DataLad does not say why") for file in absent}
+    transfers = _transfers(folder)
+    damaged = {file.path for file in absent if _is_damaged(transfers / file.key, file.key)}
+    return {path: _DAMAGED if path in damaged else reason for path, reason in reasons.items()}
 
 
 def _portions(files: Sequence[TreeFile]) -> Iterator[Sequence[TreeFile]]:

@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,16 @@ _NO_QUESTIONS = {
     "LC_ALL": "C.UTF-8",
     "LANGUAGE": "",
 }
-_DATALAD = "import sys; from datalad.cli.main import main; sys.exit(main())"
+# it ends, with all that it has started, when the pipe to this process is closed: by this process, or by its death
+_DATALAD = """
+import os, signal, sys, threading
+def watch(pipe):
+    os.read(pipe, 1)
+    os.killpg(0, signal.SIGTERM)
+threading.Thread(target=watch, args=(int(sys.argv.pop(1)),), daemon=True).start()
+from datalad.cli.main import main
+sys.exit(main())
+"""
 _ADVICE = (
     (r"dubious ownership in repository at '([^']+)'", "git config --global --add safe.directory {}"),
     (
@@ -117,7 +126,20 @@ def datalad(*words: str, folder: Path) -> Iterator[dict[str, Any]]:
         When it ends with an error without a record that says so.
     """
     require_annex()
-    command = [sys.executable, "-c", _DATALAD, "-f", "json", "-l", "error", "--on-failure", "ignore", *words]
+    theirs, ours = os.pipe()
+    command = [
+        sys.executable,
+        "-c",
+        _DATALAD,
+        str(theirs),
+        "-f",
+        "json",
+        "-l",
+        "error",
+        "--on-failure",
+        "ignore",
+        *words,
+    ]
     n_records = 0
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
@@ -131,7 +153,9 @@ def datalad(*words: str, folder: Path) -> Iterator[dict[str, Any]]:
             encoding="utf-8",
             errors="surrogateescape",
             start_new_session=True,
+            pass_fds=(theirs,),
         ) as child,
+        _closed_after(theirs, ours),
     ):
         assert child.stdout is not None
         try:
@@ -200,6 +224,15 @@ def checked_address(address: str) -> str:
 def is_url(address: str) -> bool:
     """Whether an address is a URL or ``host:path`` rather than a path here."""
     return "://" in address or (":" in address.partition("/")[0] and not Path(address).exists())
+
+
+@contextmanager
+def _closed_after(*pipes: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for pipe in pipes:
+            os.close(pipe)
 
 
 def _stop(child: subprocess.Popen) -> None:

@@ -119,6 +119,10 @@ def test_again_moves_nothing(published, tmp_path, capsys):
     assert main(asked(published, dest)) == 0
     assert "0 B came" in capsys.readouterr().out
     assert state(dest) == before
+    # what was removed comes back
+    (dest / BOLD).unlink()
+    assert main(asked(published, dest)) == 0
+    assert BOLD in here(dest)
     # more of the same dataset adds to the record
     assert main(asked(published, dest, "--what", "bold", label="02")) == 0
     assert {name: state(dest)[name] for name in before if "fetch.json" not in name}.items() <= before.items()
@@ -221,7 +225,8 @@ def test_damaged_content_is_not_used(copied, tmp_path, capsys):
     assert (dest / BOLD).read_bytes() == intact
 
 
-def test_interrupted_and_taken_up_again(copied, tmp_path, shell):
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_and_taken_up_again(copied, tmp_path, shell, signum):
     origin = copied.origin("derivative/aligned_mri")
     large = origin / "sub-01/in_bold3Tp2/sub-01_task-avmovie_run-9_bold.nii.gz"
     large.write_bytes(os.urandom(2_000_000))
@@ -239,9 +244,13 @@ def test_interrupted_and_taken_up_again(copied, tmp_path, shell):
     while not partial.is_file() or partial.stat().st_size < 200_000:
         assert child.poll() is None
         time.sleep(0.05)
-    child.send_signal(signal.SIGINT)
-    assert child.wait() == 130
-    arrived = partial.stat().st_size
+    child.send_signal(signum)
+    assert child.wait() == (130 if signum == signal.SIGINT else -signal.SIGKILL)
+    # what it had started ends with it
+    seen = -1
+    while seen != (arrived := partial.stat().st_size):
+        seen = arrived
+        time.sleep(1)
     assert 200_000 <= arrived < 2_000_000
     assert is_unfetched(dest / path / large.relative_to(origin))
     shell(f"git -C {clone} config --unset annex.bwlimit")
