@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from neurocca.errors import NeuroccaError, NoInputError, OutputError
-from neurocca.io.git_programs import checked_address, git, is_url, run
+from neurocca.io.git_programs import checked_address, git, is_url, run, without_password
 from neurocca.io.git_tree import DATASET, tree_of
 
 _CONFIG = ".datalad/config"
@@ -95,7 +95,8 @@ def clone(addresses: Sequence[str], target: Path, *, commit: str | None = None, 
                 failures.append(error)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    raise type(failures[0])(f"{' or '.join(addresses)}: cannot be cloned: {failures[0]}")
+    tried = " or ".join(map(without_password, addresses))
+    raise type(failures[0])(f"{tried}: cannot be cloned: {failures[0]}")
 
 
 def begin_annex(folder: Path) -> None:

@@ -12,7 +12,7 @@ from neurocca.io import clones
 from neurocca.io.annex import is_here
 from neurocca.io.fetch_choice import STUDYFORREST, Choice, ChosenFiles, labels_in
 from neurocca.io.fetch_record import read_record
-from neurocca.io.git_programs import checked_address, git, is_url
+from neurocca.io.git_programs import checked_address, git, is_url, without_password
 from neurocca.io.git_tree import DATASET, TreeFile, tree_of, with_keys
 
 
@@ -117,7 +117,7 @@ class _Survey:
         else:
             used = git("config", "--default", "", "remote.origin.url", folder=target).strip()
         base, self.base = self.base, f"{self.base.rstrip('/')}/{sub.path}" if self.base else ""
-        self.walk(folder, target, path, sub.url if is_url(sub.url) else _as_url(used))
+        self.walk(folder, target, path, _as_url(sub.url if is_url(sub.url) else used))
         self.base = base
 
 
@@ -171,7 +171,7 @@ def planned(
         survey.walk(folder, root, ".", _as_url(url))
         if not survey.failures:
             _check_found(root, survey)
-        yield Plan(name, root, tuple(survey.parts), tuple(survey.failures))
+        yield Plan(without_password(name), root, tuple(survey.parts), tuple(survey.failures))
 
 
 def published_address(name: str) -> str:
@@ -205,14 +205,14 @@ def check_target(root: Path, name: str, url: str) -> bool:
         raise OutputError(f"output {root}: not empty, and no dataset; choose another place.")
     origin = git("config", "--default", "", "remote.origin.url", folder=root).strip()
     same = {name: url, "studyforrest": STUDYFORREST}
-    known = clones.dataset_id(root) == same[name] or read_record(root).get("Dataset") == name
+    known = clones.dataset_id(root) == same[name] or read_record(root).get("Dataset") == without_password(name)
     if not known and origin not in (url, str(Path(url).resolve())):
         raise OutputError(f"output {root}: holds another dataset ({origin or 'of its own'}); choose another place.")
     return True
 
 
 def _as_url(address: str) -> str:
-    return address if is_url(address) else Path(address).resolve().as_uri()
+    return without_password(address) if is_url(address) else Path(address).resolve().as_uri()
 
 
 def _check_found(root: Path, survey: _Survey) -> None:

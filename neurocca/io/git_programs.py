@@ -57,6 +57,9 @@ _ADVICE = (
         "git config --global user.name 'Your Name' && git config --global user.email you@example.org",
     ),
 )
+_NETWORK = (
+    r"resolve host|Failed to connect|Couldn't connect|Connection (?:refused|reset)|timed? ?out|too slow|unreachable"
+)
 
 
 def environment() -> dict[str, str]:
@@ -108,7 +111,7 @@ def run(
             printed, complaints = child.communicate(stdin, timeout=seconds)
         except subprocess.TimeoutExpired as error:
             _stop(child)
-            raise NoInputError(f"{' '.join(command[:2])} took longer than {seconds:g} s") from error
+            raise ContentNotHereError(f"{' '.join(command[:2])} took longer than {seconds:g} s") from error
         except BaseException:
             _stop(child)
             raise
@@ -182,8 +185,11 @@ def explained(said: str) -> NeuroccaError:
             return UsageError(f"{what}: mend it with: {mend}")
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if re.match(r"(fatal|error|git-annex):|\[ERROR", line)] or lines or ["no message"]
+    telling = [without_password(telling[0])]
     if re.search(r"No space left|not enough free space|Read-only file system|Permission denied$", said):
         return OutputError(telling[0])
+    if re.search(_NETWORK, said, re.IGNORECASE):
+        return ContentNotHereError(telling[0])
     return NoInputError(telling[0])
 
 
@@ -219,6 +225,17 @@ def checked_address(address: str) -> str:
     elif ":" in address.partition("/")[0] and address.partition(":")[0].rpartition("@")[2].startswith("-"):
         raise UsageError(f"{address!r}: a malformed address.")
     return address
+
+
+def without_password(address: str) -> str:
+    """An address that can be shown and written down.
+
+    Examples
+    --------
+    >>> without_password("https://me:secret@example.org/data.git")
+    'https://example.org/data.git'
+    """
+    return re.sub(r"://[^/@]*@", "://", address)
 
 
 def is_url(address: str) -> bool:

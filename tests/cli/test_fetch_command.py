@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from neurocca.cli import main
-from neurocca.io import content
+from neurocca.io import content, git_programs
 from neurocca.io.annex import is_unfetched
 from tests.io.published import SUBDATASETS, Published, Shell, name_remote, publish, publish_super, published_url
 
@@ -311,7 +311,8 @@ def test_a_dataset_that_cannot_be_cloned(published, tmp_path, capsys):
         (("--source", "-oProxyCommand=x:y"), 64, "expected one argument"),
         (("--source", "gopher://example.org/x"), 64, "none of the kinds of URL"),
         (("--source", "/no/such/folder"), 66, "no such directory"),
-        (("--source", "http://127.0.0.1:9/none.git"), 66, "cannot be cloned: fatal: unable to access"),
+        (("--source", "http://127.0.0.1:9/none.git"), 75, "cannot be cloned: fatal: unable to access"),
+        (("--source", "https://me:secret@127.0.0.1:9/none.git"), 75, r"error: https://127\.0\.0\.1:9/none\.git: "),
     ],
 )
 def test_what_cannot_be_asked_for(published, tmp_path, capsys, words, code, message):
@@ -319,6 +320,12 @@ def test_what_cannot_be_asked_for(published, tmp_path, capsys, words, code, mess
     given = ["--source", str(published.superdataset)] if not words[0].startswith("--source") else []
     fails(capsys, ["fetch", "studyforrest", str(dest), *given, *words], code, message)
     assert not (tmp_path / "x").exists()
+
+
+def test_a_server_that_does_not_answer(tmp_path, capsys, monkeypatch, silent):
+    monkeypatch.setitem(git_programs._NO_QUESTIONS, "GIT_HTTP_LOW_SPEED_TIME", "1")
+    fails(capsys, ["fetch", f"{silent}/dataset.git", str(tmp_path / "data")], 75, "cannot be cloned: .*too slow")
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_that_git_would_take_for_options(tmp_path, capsys):
