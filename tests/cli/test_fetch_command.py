@@ -150,6 +150,21 @@ def test_the_record_says_what_is_here(published, tmp_path, shell):
     assert (again / ".neurocca/fetch.json").read_bytes() == (dest / ".neurocca/fetch.json").read_bytes()
 
 
+def test_a_dataset_inside_one_inside(published, tmp_path, shell):
+    inner = tmp_path / "data/stimulus/curated_annotations/src/confounds"
+    assert main(asked(published, tmp_path / "data", "--what", "annotations", label="")) == 0
+    assert not (inner / ".git").exists()
+    assert main(asked(published, tmp_path / "data", "--what", "measures", label="")) == 0
+    assert (inner / "segments/avmovie/low_level/fg_seg0.tsv").is_file()
+    assert shell(f"git -C {tmp_path}/data/stimulus/curated_annotations status --porcelain") == ""
+    record = json.loads((tmp_path / "data/.neurocca/fetch.json").read_text())
+    url = (published.folder / "studyforrest-data-confoundsannotation").as_uri()
+    assert (record["Datasets"][-1]["Path"], record["Datasets"][-1]["URL"]) == (
+        "stimulus/curated_annotations/src/confounds",
+        url,
+    )
+
+
 def test_patterns_and_any_dataset(published, tmp_path, capsys):
     origin = published.origin("derivative/aligned_mri")
     dest = tmp_path / "aligned"

@@ -105,6 +105,7 @@ def publish(folder: Path, shell: Shell) -> Published:
         trees.mask(masks / f"sub-{label}/bold3Tp2/brain_mask.nii.gz", shape=(3, 3, 3 + number))
     trees.text(raw / "task-movie_bold.json", '{"RepetitionTime": 2.0}')
     trees.text(annotations / "researchcut/locations.csv", "time,place\n0,street\n")
+    _measures_inside(annotations, there.folder / "studyforrest-data-confoundsannotation", shell)
     publish_super(there, shell)
     return there
 
@@ -129,6 +130,17 @@ def publish_super(there: Published, shell: Shell, *, annexed: bool = True) -> No
     trees.text(there.superdataset / ".gitmodules", "".join(modules))
     trees.text(there.superdataset / "README.md", "The studyforrest superdataset\n")
     _dataset(there.superdataset, STUDYFORREST, shell, annexed=annexed, more=" && ".join(links))
+
+
+def _measures_inside(annotations: Path, measures: Path, shell: Shell) -> None:
+    """The dataset of the film's measures, which that of the annotations names."""
+    trees.text(measures / "segments/avmovie/low_level/fg_seg0.tsv", "luminance\n1\n")
+    _dataset(measures, "c0ffee00-0000-11e8-8c71-f0d5bf7b5561", shell, annexed=False)
+    inside = f"path = src/confounds\n\turl = ../{measures.name}"
+    trees.text(annotations / ".gitmodules", f'[submodule "confounds"]\n\t{inside}\n')
+    commit = shell(f"git -C {measures} rev-parse HEAD").strip()
+    (annotations / "src/confounds").mkdir(parents=True)
+    shell(f"cd {annotations} && git init -q && git update-index --add --cacheinfo 160000,{commit},src/confounds")
 
 
 def _dataset(root: Path, identifier: str, shell: Shell, *, annexed: bool, more: str = "true") -> None:
