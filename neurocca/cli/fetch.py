@@ -34,6 +34,8 @@ def fetch(arguments: Sequence[str]) -> None:
     start_logging(args.verbose)
     if args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: give a number of 1 or more.")
+    if args.dry_run and args.drop:
+        raise UsageError("--dry-run lists what would come, --drop lets go of it: one of them.")
     from neurocca.io import fetch as doing
     from neurocca.io.content import as_size
     from neurocca.io.fetch_choice import Choice

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from neurocca.errors import NeuroccaError, NoInputError, OutputError
+from neurocca.errors import NeuroccaError, NoInputError, OutputError, UsageError
 from neurocca.io.git_programs import checked_address, git, is_url, run, without_password
 from neurocca.io.git_tree import DATASET, tree_of
 
@@ -74,10 +74,12 @@ def clone(addresses: Sequence[str], target: Path, *, commit: str | None = None, 
     ------
     OutputError
         When the target cannot be written.
-    NeuroccaError
-        Why the first address did not answer.
+    NoInputError
+        Why the addresses did not answer.
+    UsageError
+        When the user can mend it.
     """
-    failures: list[NeuroccaError] = []
+    failures: dict[str, NeuroccaError] = {}
     staging = _staging(target)
     try:
         for address in addresses:
@@ -85,18 +87,17 @@ def clone(addresses: Sequence[str], target: Path, *, commit: str | None = None, 
                 _clone_into(staging, checked_address(address), commit, shallow)
                 os.replace(staging, target)
                 return address
-            except OSError as error:
-                if isinstance(error, NoInputError):
-                    failures.append(error)
-                    shutil.rmtree(staging, ignore_errors=True)
-                    continue
-                raise OutputError(f"output {target}: cannot be written: {error.strerror or error}.") from error
-            except NeuroccaError as error:
-                failures.append(error)
+            except NoInputError as error:
+                failures[address] = error
+                shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(f"output {target}: cannot be written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    tried = " or ".join(map(without_password, addresses))
-    raise type(failures[0])(f"{tried}: cannot be cloned: {failures[0]}")
+    said = "; ".join(f"{without_password(address)} cannot be cloned: {error}" for address, error in failures.items())
+    # where one is only out of reach, another attempt may help
+    worst = max(failures.values(), key=lambda error: error.exit_code)
+    raise type(worst)(said)
 
 
 def begin_annex(folder: Path) -> None:
@@ -118,7 +119,7 @@ def subdatasets(folder: Path) -> list[Subdataset]:
     return [_subdataset(path, commit, described.get(path, {})) for _, commit, path in links]
 
 
-def addresses_of(sub: Subdataset, parent: Path, *, base: str = "") -> list[str]:
+def addresses_of(sub: Subdataset, parent: Path, *, mirror: str = "") -> list[str]:
     """Where a dataset inside another may be cloned from, best first.
 
     Parameters
@@ -126,11 +127,16 @@ def addresses_of(sub: Subdataset, parent: Path, *, base: str = "") -> list[str]:
     sub : Subdataset
     parent : Path
         The clone that names it.
-    base : str
-        A mirror of the parent's source, which wins.
+    mirror : str
+        Another address, which comes first.
+
+    Raises
+    ------
+    NoInputError
+        When there is none that can be handed to git.
     """
     origin = git("config", "--default", "", "remote.origin.url", folder=parent).strip()
-    found = [_inside(base, sub.path)] if base else []
+    found = [mirror] if mirror else []
     if re.match(r"\.\.?(/|$)", sub.url):
         found.append(_inside(origin, sub.url))
     elif sub.url:
@@ -140,7 +146,10 @@ def addresses_of(sub: Subdataset, parent: Path, *, base: str = "") -> list[str]:
     for name, template in _settings(parent, _CONFIG):
         if name.startswith("datalad.get.subdataset-source-candidate-") and "{id}" in template and sub.dataset_id:
             found.append(_store_address(template.replace("{id}", sub.dataset_id)))
-    return list(dict.fromkeys(found))
+    usable = [address for address in dict.fromkeys(found) if _is_usable(address)]
+    if not usable:
+        raise NoInputError(f"{parent / sub.path} cannot be cloned: {sub.url!r} is no address to clone from")
+    return usable
 
 
 def commit_of(folder: Path) -> str:
@@ -170,10 +179,11 @@ def _clone_into(staging: Path, address: str, commit: str | None, shallow: bool) 
         if not shallow:
             git("checkout", "--quiet", folder=staging)
         return
-    if depth:
-        git("fetch", "--quiet", "--depth", "1", "origin", commit, folder=staging)
-    branch = git("symbolic-ref", "--short", "HEAD", folder=staging).strip()
-    git("update-ref", f"refs/heads/{branch}", commit, folder=staging)
+    try:
+        git("cat-file", "-e", f"{commit}^{{commit}}", folder=staging)
+    except NeuroccaError:  # not on a branch, or a shallow clone
+        git("fetch", "--quiet", *depth, "origin", commit, folder=staging)
+    git("update-ref", "HEAD", commit, folder=staging)
     if not shallow:
         git("checkout", "--quiet", folder=staging)
 
@@ -191,6 +201,14 @@ def _staging(target: Path) -> Path:
     except OSError as error:
         raise OutputError(f"output {target}: cannot be written: {error.strerror}.") from error
     return staging
+
+
+def _is_usable(address: str) -> bool:
+    try:
+        checked_address(address)
+    except UsageError:
+        return False
+    return True
 
 
 def _lives(process: str) -> bool:
@@ -234,7 +252,7 @@ def _inside(base: str, path: str) -> str:
     parts = list(PurePosixPath(rest).parts)
     for part in PurePosixPath(path).parts:
         if part == "..":
-            parts = parts[:-1]
+            parts = parts[: max(len(parts) - 1, 1)]  # not above the host or the root
         else:
             parts.append(part)
     return f"{scheme}{found}{PurePosixPath(*parts)}"

@@ -79,14 +79,13 @@ class _Survey:
     """Walks through a dataset and those inside it, cloning what is needed and not there."""
 
     chosen: ChosenFiles
-    base: str
     dry: Path | None
     only_here: bool
     parts: list[Part] = field(default_factory=list)
     failures: list[NeuroccaError] = field(default_factory=list)
     labels: set[str] = field(default_factory=set)
 
-    def walk(self, folder: Path, target: Path, path: str, url: str) -> None:
+    def walk(self, folder: Path, target: Path, path: str, url: str, base: str) -> None:
         prefix = "" if path == "." else f"{path}/"
         entries = [entry for entry in tree_of(folder) if entry[0] != DATASET and self.chosen.has(prefix + entry[2])]
         self.labels.update(*(labels_in(entry[2]) for entry in entries))
@@ -99,26 +98,24 @@ class _Survey:
             if not self.chosen.enters(inner, named=sub.skipped):
                 continue
             try:
-                self._enter(sub, folder, target / sub.path, inner)
+                self._enter(sub, folder, target / sub.path, inner, _below(base, sub.path))
             except NoInputError as error:  # others may be had
                 self.failures.append(error)
 
-    def _enter(self, sub: clones.Subdataset, parent: Path, target: Path, path: str) -> None:
+    def _enter(self, sub: clones.Subdataset, parent: Path, target: Path, path: str, mirror: str) -> None:
         folder = target
-        addresses = clones.addresses_of(sub, parent, base=self.base)
         if not clones.is_dataset(target):
             if self.only_here:
                 return
             if self.dry is not None:
                 folder = self.dry / str(len(self.parts))
+            addresses = clones.addresses_of(sub, parent, mirror=mirror)
             used = clones.clone(addresses, folder, commit=sub.commit, shallow=self.dry is not None)
             if self.dry is None:
                 clones.register(parent, sub)
         else:
             used = git("config", "--default", "", "remote.origin.url", folder=target).strip()
-        base, self.base = self.base, f"{self.base.rstrip('/')}/{sub.path}" if self.base else ""
-        self.walk(folder, target, path, _as_url(sub.url if is_url(sub.url) else used))
-        self.base = base
+        self.walk(folder, target, path, _as_url(sub.url if is_url(sub.url) else used), mirror)
 
 
 @contextmanager
@@ -153,7 +150,9 @@ def planned(
         When ``root`` cannot be written, or holds something else.
     """
     url = published_address(name)
-    addresses = [checked_address(source)] if source else [url]
+    name = name if name == "studyforrest" or url.endswith(f"/{name}.git") else url
+    base = _absolute(source) if source else ""
+    addresses = [base or url]
     for address in addresses:
         if not is_url(address) and not Path(address).is_dir():
             raise NoInputError(f"{address}: no such directory.")
@@ -167,8 +166,8 @@ def planned(
                 raise NoInputError(f"{root}: no dataset.")
             clones.clone(addresses, folder, shallow=dry_run)
         chosen = choice.of(clones.dataset_id(folder))
-        survey = _Survey(chosen, source, dry, only_here)
-        survey.walk(folder, root, ".", _as_url(url))
+        survey = _Survey(chosen, dry, only_here)
+        survey.walk(folder, root, ".", _as_url(url), base)
         if not survey.failures:
             _check_found(root, survey)
         yield Plan(without_password(name), root, tuple(survey.parts), tuple(survey.failures))
@@ -186,7 +185,7 @@ def published_address(name: str) -> str:
         return "https://github.com/psychoinformatics-de/studyforrest-data.git"
     if re.fullmatch(r"ds\d{6}", name):
         return f"https://github.com/OpenNeuroDatasets/{name}.git"
-    return checked_address(name)
+    return _absolute(name)
 
 
 def check_target(root: Path, name: str, url: str) -> bool:
@@ -206,13 +205,24 @@ def check_target(root: Path, name: str, url: str) -> bool:
     origin = git("config", "--default", "", "remote.origin.url", folder=root).strip()
     same = {name: url, "studyforrest": STUDYFORREST}
     known = clones.dataset_id(root) == same[name] or read_record(root).get("Dataset") == without_password(name)
-    if not known and origin not in (url, str(Path(url).resolve())):
-        raise OutputError(f"output {root}: holds another dataset ({origin or 'of its own'}); choose another place.")
+    if not known and origin != url:
+        raise OutputError(
+            f"output {root}: holds another dataset ({without_password(origin) or 'of its own'}); choose another place."
+        )
     return True
 
 
+def _absolute(address: str) -> str:
+    checked_address(address)
+    return address if is_url(address) else str(Path(address).resolve())
+
+
+def _below(base: str, path: str) -> str:
+    return f"{base.rstrip('/')}/{path}" if base else ""
+
+
 def _as_url(address: str) -> str:
-    return without_password(address) if is_url(address) else Path(address).resolve().as_uri()
+    return without_password(address) if is_url(address) else Path(address).as_uri()
 
 
 def _check_found(root: Path, survey: _Survey) -> None:

@@ -150,6 +150,18 @@ def test_the_record_says_what_is_here(published, tmp_path, shell):
     assert (again / ".neurocca/fetch.json").read_bytes() == (dest / ".neurocca/fetch.json").read_bytes()
 
 
+@pytest.mark.parametrize("more", ["git commit -q --amend -m other", "git commit -q --allow-empty -m m", "true"])
+@pytest.mark.parametrize("head", ["true", "git checkout -q --detach"])
+def test_the_commit_that_belongs_to_it(copied, tmp_path, shell, more, head):
+    origin = copied.origin("derivative/aggregate_fmri_timeseries")
+    commit = shell(f"git -C {origin} rev-parse HEAD").strip()
+    shell(f"cd {origin} && {more} && {head}")
+    assert main(asked(copied, tmp_path / "data", "--what", "aggregate")) == 0
+    clone = tmp_path / "data/derivative/aggregate_fmri_timeseries"
+    assert shell(f"git -C {clone} rev-parse HEAD").strip() == commit
+    assert shell(f"git -C {clone} status --porcelain") == ""
+
+
 def test_a_dataset_inside_one_inside(published, tmp_path, shell):
     inner = tmp_path / "data/stimulus/curated_annotations/src/confounds"
     assert main(asked(published, tmp_path / "data", "--what", "annotations", label="")) == 0
@@ -304,7 +316,7 @@ def test_the_last_copy_is_kept(copied, tmp_path, capsys):
 def test_a_dataset_that_cannot_be_cloned(published, tmp_path, capsys):
     dest = tmp_path / "data"
     words = ["--include", "derivative/visual_areas/**", "derivative/aligned_mri/**/*run-1_bold.nii.gz"]
-    fails(capsys, asked(published, dest, *words), 75, r"or \S*-data-visualrois: cannot be cloned: .*is here")
+    fails(capsys, asked(published, dest, *words), 75, r"\S*-data-visualrois cannot be cloned: .*is here")
     assert BOLD in here(dest)
 
 
@@ -318,6 +330,7 @@ def test_a_dataset_that_cannot_be_cloned(published, tmp_path, capsys):
         (("--include", "/etc/*"), 64, "no pattern of paths within"),
         (("--include=--upload-pack=touch x",), 64, "no pattern of paths within"),
         (("--include", "[z-a]"), 64, "no pattern of paths"),
+        (("--dry-run", "--drop"), 64, "one of them"),
         (("--jobs", "0"), 64, "--jobs 0"),
         (("--source", "ext::sh -c touch% x"), 64, "runs a program is refused"),
         (("--source=--upload-pack=touch x",), 64, "neither a URL nor a path"),
@@ -327,13 +340,31 @@ def test_a_dataset_that_cannot_be_cloned(published, tmp_path, capsys):
         (("--source", "gopher://example.org/x"), 64, "none of the kinds of URL"),
         (("--source", "/no/such/folder"), 66, "no such directory"),
         (("--source", "http://127.0.0.1:9/none.git"), 75, "cannot be cloned: fatal: unable to access"),
-        (("--source", "https://me:secret@127.0.0.1:9/none.git"), 75, r"error: https://127\.0\.0\.1:9/none\.git: "),
+        (
+            ("--source", "https://me:secret@127.0.0.1:9/none.git"),
+            75,
+            r"error: https://127\.0\.0\.1:9/none\.git cannot ",
+        ),
     ],
 )
 def test_what_cannot_be_asked_for(published, tmp_path, capsys, words, code, message):
     dest = tmp_path / "data"
     given = ["--source", str(published.superdataset)] if not words[0].startswith("--source") else []
     fails(capsys, ["fetch", "studyforrest", str(dest), *given, *words], code, message)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("url", ["ext::touch x", "--upload-pack=touch x", "osf://f5j3e", "../../../../nowhere"])
+def test_a_dataset_inside_with_an_address_that_is_none(tmp_path, capsys, shell, url):
+    origin = tmp_path / "origin"
+    link = f"git update-index --add --cacheinfo 160000,{'1' * 40},inside"
+    shell(f"mkdir {origin} && cd {origin} && git init -q && touch a.nii.gz && git add . && {link}")
+    (origin / ".gitmodules").write_text(f'[submodule "x"]\n\tpath = inside\n\turl = "{url}"\n')
+    shell(f"cd {origin} && git add .gitmodules && git commit -qm data")
+    dest = tmp_path / "data"
+    words = ["fetch", str(origin), str(dest), "--include", "inside/**", "*.nii.gz"]
+    fails(capsys, words, 75, r"cannot be cloned: .* is here\.")
+    assert (dest / "a.nii.gz").is_file()
     assert not (tmp_path / "x").exists()
 
 
