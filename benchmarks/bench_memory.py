@@ -1,11 +1,11 @@
 """Peak memory and time of the whole command on one subject, with and without --low-mem.
 
-A subject of eight runs (3,599 volumes, as in aligned studyforrest) is simulated and written once: int16, `.nii.gz`, so
-many voxels inside its mask, and a film of so many features, two of which the voxels follow. The command reads, cleans,
-chooses between two shrinkages, fits, tests by 99 permutations and draws. Every way runs in a process of its own; memory
-is the whole process's largest resident size.
+A subject of eight runs (3,599 volumes, as in studyforrest, or --volumes each) is simulated and written once: int16,
+`.nii.gz`, so many voxels inside its mask, and a film of so many features, two of which the voxels follow. The command
+reads, cleans, chooses between two shrinkages, fits, tests by 99 permutations and draws. Every way runs in a process of
+its own; memory is the whole process's largest resident size.
 
-    python benchmarks/bench_memory.py --voxels 120000 --ways low-mem low-mem-again --publish docs
+    python benchmarks/bench_memory.py --voxels 120000 --publish docs
 """
 
 import argparse
@@ -22,7 +22,7 @@ from neurocca.studyforrest import N_VOLUMES
 
 T_R, N_PERMUTATIONS = 2.0, 99
 USUAL, LOW, AGAIN = "usual", "low-mem", "low-mem-again"
-WAYS = {USUAL: [], LOW: ["--low-mem"], AGAIN: ["--low-mem"]}
+WAYS = {USUAL: [], LOW: ["--low-mem", "-w", "{work}"], AGAIN: ["--low-mem", "-w", "{work}"]}
 CONFIG = """
 [align]
 trim = [0, 0]
@@ -44,7 +44,7 @@ sys.exit(code)
 """
 
 
-def write_data(folder: Path, n_voxels: int, n_features: int) -> None:
+def write_data(folder: Path, n_voxels: int, n_features: int, n_volumes: int) -> None:
     """A brain of so many voxels, its mask, and the features of the film."""
     import nibabel as nib
 
@@ -63,7 +63,7 @@ def write_data(folder: Path, n_voxels: int, n_features: int) -> None:
     maps = [np.exp(-np.sum((places - 0.5 * sign) ** 2, axis=0) / 0.1) for sign in (-1, 1)]
     rng, spaces = np.random.default_rng(0), {"film": {}}
     nib.openers.Opener.default_compresslevel = 1
-    for run, n in enumerate(N_VOLUMES, start=1):
+    for run, n in enumerate((n_volumes,) * 8 if n_volumes else N_VOLUMES, start=1):
         film = rng.standard_normal((n + 1, n_features))
         film = (film[1:] + film[:-1]) / 2**0.5
         names = tuple(f"feature{j}" for j in range(n_features))
@@ -88,13 +88,15 @@ def measure(folder: Path, out: Path, way: str, n_permutations: int) -> dict[str,
     target = out / way
     call = [str(folder / "aligned"), str(target), "participant", "--features", str(folder / "features.h5")]
     call += ["-d", f"templatetransforms={folder / 'tnt'}", "--config-file", str(folder / "config.toml")]
-    call += ["--n-permutations", str(n_permutations), "-w", str(out / "work"), "-v", *WAYS[way]]
+    call += ["--n-permutations", str(n_permutations), "-v"]
+    call += [option.format(work=out / "work") for option in WAYS[way]]
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", CALL, *call], capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
     if done.returncode:
         raise SystemExit(f"{way} failed ({done.returncode}): {done.stderr.strip().splitlines()[-1:]}")
-    record = json.loads((target / "sub-01/func/sub-01_task-avmovie_desc-cca_decomposition.json").read_text())
+    (path,) = target.glob("sub-01/func/*_desc-cca_decomposition.json")
+    record = json.loads(path.read_text())
     components = record["Components"]
     return {
         "seconds": seconds,
@@ -121,9 +123,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="where the subject is kept for the next time")
     parser.add_argument("--voxels", type=int, default=120_000)
+    parser.add_argument("--volumes", type=int, default=0, help="of every run; those of studyforrest by default")
     parser.add_argument("--features", type=int, default=20)
     parser.add_argument("--permutations", type=int, default=N_PERMUTATIONS)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[LOW, AGAIN])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--add-to", type=Path, metavar="JSON", help="figures of other sizes and ways, to go beside")
     parser.add_argument("--publish", type=Path, metavar="FOLDER", help="put the table into FOLDER/benchmarks.md")
     args = parser.parse_args()
@@ -131,9 +134,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.data or Path(temporary) / "data"
         if not (folder / "config.toml").is_file():
-            write_data(folder, args.voxels, args.features)
+            write_data(folder, args.voxels, args.features, args.volumes)
         for way in args.ways:
-            figures[f"{args.voxels}: {way}"] = measure(folder, Path(temporary), way, args.permutations)
+            figures[f"{args.volumes or sum(N_VOLUMES)} x {args.voxels}: {way}"] = measure(
+                folder, Path(temporary), way, args.permutations
+            )
             print("\n".join(table(figures)), flush=True)
             if args.add_to:
                 args.add_to.write_text(json.dumps(figures, indent=1))

@@ -119,10 +119,18 @@ class AlignConfig:
         doi:10.1016/j.neuroimage.2020.117065).
     slice_reference : what a volume stands for in time, as a fraction of the repetition time: 0 its start, 0.5 its
         middle.
+    onset_shift : seconds that are added to the film's onset in every run; negative where BOLD has been moved back in
+        time already, to make up for the haemodynamic delay.
+    mask : NIfTI image of the voxels that are analysed, such as a region; together with the masks that are found. Empty
+        means those alone. Its voxels must be those of the volumes, but it may reach further.
     atlas : NIfTI image of labels or weights, or the name of an atlas that nilearn has fetched before, such as
         "schaefer_2018:100": volumes are averaged within its parcels. Empty means voxel by voxel.
     smoothing_fwhm : full width at half maximum, in millimetres, of a Gaussian that volumes are smoothed with before
         cleaning, see `neurocca.io.volumes.read_volumes`; 0 leaves them as they are. For voxels only.
+    min_coverage : share of its voxels that a parcel of ``atlas`` must have in the field of view and the mask, and that
+        must vary; others are left out. 0 takes all that have any.
+    label_atlas : another atlas, in the space of the volumes: its parcels name the peaks of voxelwise maps. Empty means
+        that peaks are told by their coordinates alone.
     standardize_bold : how BOLD is scaled in every run. "zscore": to unit variance. "psc": percent of the mean before
         cleaning. "none": not at all.
     standardize : how features are scaled. "run": to unit variance in every run. "train": centred in every run,
@@ -147,8 +155,12 @@ class AlignConfig:
     dvars_threshold: float = 0.0
     partial: bool = False
     slice_reference: float = 0.5
+    onset_shift: float = 0.0
+    mask: str = ""
     atlas: str = ""
     smoothing_fwhm: float = 0.0
+    min_coverage: float = 0.5
+    label_atlas: str = ""
     standardize_bold: Literal["zscore", "psc", "none"] = "zscore"
     standardize: Literal["run", "train"] = "train"
     trim: tuple[int, ...] = ()
@@ -176,6 +188,8 @@ class AlignConfig:
             0 <= self.slice_reference <= 1,
             f"align.slice_reference={self.slice_reference} must be a fraction of the repetition time, from 0 to 1.",
         )
+        _check(0 <= self.min_coverage <= 1, f"align.min_coverage={self.min_coverage} must be a share, from 0 to 1.")
+        _check(abs(self.onset_shift) < 1e5, f"align.onset_shift={self.onset_shift} must be seconds, below 1e5.")
         _check(
             len(self.trim) in (0, 2) and all(t >= 0 for t in self.trim),
             f"align.trim={list(self.trim)} must be empty or [volumes at the start, volumes at the end].",

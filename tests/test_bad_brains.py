@@ -129,8 +129,12 @@ DAMAGE = {
     "bytes": (lambda: EVENTS.write_bytes(bytes(range(256))), 65, "run-2_events.*not a readable table"),
     "no annex": (lambda: link(VOLUMES, ".git/annex/objects/a/b/MD5E-s1--c/MD5E-s1--c"), 75, "datalad get sub-01_task"),
     "a broken link": (lambda: link(VOLUMES, "/nowhere/bold.nii.gz"), 66, "a link that leads nowhere"),
-    "constant": (lambda: image(VOLUMES, lambda x: 0 * x + 7), 65, "every column .* is constant or missing"),
-    "not a number": (lambda: image(VOLUMES, lambda x: x * np.nan), 65, "every column .* is constant or missing"),
+    "constant": (lambda: image(VOLUMES, lambda x: 0 * x + 7), 65, "every column .* is constant or missing in run 2"),
+    "not a number": (
+        lambda: image(VOLUMES, lambda x: x * np.nan),
+        65,
+        "every column .* is constant or missing in run 2",
+    ),
 }
 
 
@@ -165,8 +169,15 @@ def test_a_missing_run_is_left_out_or_ends_it_all(dataset, capsys):
     assert "sub-01 has no BOLD for run 2" in capsys.readouterr().err
     assert command() == 0
     assert "sub-01 has no BOLD for run 2" in capsys.readouterr().err
-    record = json.loads(Path("out/sub-01/func/sub-01_task-film_desc-cca_decomposition.json").read_text())
+    (path,) = Path("out").rglob("*_desc-cca_decomposition.json")
+    record = json.loads(path.read_text())
     assert [run["Run"] for run in record["Runs"]] == ["1", "3", "4"]
+
+
+def test_partial_correlations_are_said_to_be_tested_too_lightly(dataset, capsys):
+    Path("config.toml").write_text(CONFIG.replace("[align]", "[align]\npartial = true"))
+    assert command() == 0
+    assert "p-values are too small" in capsys.readouterr().err
 
 
 def test_what_could_not_be_done_is_said(dataset, capsys):

@@ -105,7 +105,7 @@ def test_damaged_results_are_named_when_a_report_is_made_again(parcel_dataset, c
     func = parcel_dataset / "out" / "sub-01" / "func"
     mixing = func / "sub-01_task-film_desc-cca_mixing.tsv"
     mixing.write_text("".join(mixing.read_text().splitlines(keepends=True)[:50]))
-    fails(capsys, ["report", str(parcel_dataset / "out")], 65, "results of sub-01, task film are damaged")
+    fails(capsys, ["report", str(parcel_dataset / "out")], 65, "results of sub-01_task-film are damaged")
     fails(
         capsys, ["report", str(parcel_dataset / "out"), "--participant-label", "09"], 18, "no results of participant 09"
     )
@@ -367,6 +367,50 @@ def test_two_runs_are_too_few(parcel_dataset, capsys):
     fails(capsys, run(parcel_dataset), 65, "2 runs: .* at least 3", parcel_dataset / "out")
 
 
+def test_two_runs_are_enough_where_no_shrinkage_is_chosen(parcel_dataset, capsys):
+    csv(parcel_dataset, 3).unlink()
+    with (parcel_dataset / "config.toml").open("a") as config:
+        config.write("[fit]\nn_components = 1\nshrinkage_x = [0.1]\nshrinkage_y = [0.2]\n")
+    text = (parcel_dataset / "config.toml").read_text().replace("[fit]\nn_components = 2\n", "")
+    (parcel_dataset / "config.toml").write_text(text)
+    with h5py.File(parcel_dataset / "features.h5", "r+") as file:
+        del file["film/run-3"]
+    assert main(run(parcel_dataset)) == 0
+    record = record_of(parcel_dataset / "out")
+    assert record["Components"][0]["HeldOutCorrelation"] > 0.6
+    assert record["Components"][0]["PValueHeldOut"] < 0.05
+    assert [(f["Features"], f["BOLD"]) for f in record["Shrinkage"]["PerFold"]] == [(0.1, 0.2)] * 2
+
+
+def record_of(out: Path, subject: str = "01") -> dict:
+    func = out / f"sub-{subject}" / "func"
+    return json.loads((func / f"sub-{subject}_task-film_desc-cca_decomposition.json").read_text())
+
+
+def test_bold_that_was_moved_back_is_aligned_by_the_onset_shift(parcel_dataset, capsys):
+    """Two volumes are cut off the start of every run, as authors do who take out the haemodynamic delay."""
+    assert main(run(parcel_dataset)) == 0
+    peak = record_of(parcel_dataset / "out")["Lag"]["Peak"]
+    for number in (1, 2, 3):
+        table = pd.read_csv(csv(parcel_dataset, number))
+        table[2:].to_csv(csv(parcel_dataset, number), index=False)
+    assert main(run(parcel_dataset, out="moved")) == 0
+    assert record_of(parcel_dataset / "moved")["Lag"]["Peak"] == peak - 4
+    capsys.readouterr()
+    assert main(run(parcel_dataset, "--onset-shift", "-4", "--dry-run")) == 0
+    assert re.search(r"run +bold +onset +features\n +1 .* -4 s", capsys.readouterr().out)
+    assert main(run(parcel_dataset, "--onset-shift", "-4", out="shifted")) == 0
+    assert "Its onset was set 4 s earlier than" in (parcel_dataset / "shifted/sub-01_task-film.html").read_text()
+    assert record_of(parcel_dataset / "shifted")["Lag"]["Peak"] == peak
+    text = "features end at 172.0 s, but the run's volumes end at 176.0 s"
+    fails(capsys, run(parcel_dataset, "--onset-shift", "-8"), 65, text)
+    (parcel_dataset / "config.toml").write_text(
+        (parcel_dataset / "config.toml").read_text().replace("[align]", "[align]\ntrim = [0, 2]")
+    )
+    assert main(run(parcel_dataset, "--onset-shift", "-8", out="trimmed")) == 0
+    assert record_of(parcel_dataset / "trimmed")["Lag"]["Peak"] == peak + 4
+
+
 def test_damaged_files_are_named(parcel_dataset, capsys):
     out, path = parcel_dataset / "out", csv(parcel_dataset, 2)
     good = pd.read_csv(path)
@@ -448,8 +492,12 @@ def test_parcels_of_a_derivative_give_what_plain_tables_give(parcel_dataset):
     assert main([str(raw), str(parcel_dataset / "a"), *options, "-d", f"xcpd={xcpd}"]) == 0
     tables = [str(parcel_dataset / "dataset"), str(parcel_dataset / "b"), *options]
     assert main([*tables, "--t-r", "2", "--participant_label", "01"]) == 0
-    name = "sub-01/func/sub-01_task-film_desc-cca_decomposition.json"
-    first, second = (json.loads((parcel_dataset / out / name).read_text()) for out in "ab")
+    # the parcels of a derivative have a name, which the results keep
+    names = {"a": "sub-01_task-film_space-fsLR_seg-Gordon", "b": "sub-01_task-film"}
+    first, second = (
+        json.loads((parcel_dataset / out / f"sub-01/func/{stem}_desc-cca_decomposition.json").read_text())
+        for out, stem in names.items()
+    )
     assert first["Components"] == second["Components"]
     assert (first["RepetitionTime"], first["Dataset"]["Source"]) == (2.0, "xcpd")
     assert first["Inputs"][0]["Path"].startswith("../xcpd/sub-01/func/")

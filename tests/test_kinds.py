@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 
 from neurocca import studyforrest
@@ -36,7 +37,6 @@ class Analysed:
     """What the command wrote of one kind."""
 
     root: Path
-    task: str
 
     @property
     def func(self) -> Path:
@@ -44,11 +44,13 @@ class Analysed:
 
     @property
     def record(self) -> dict:
-        return json.loads((self.func / f"sub-01_task-{self.task}_desc-cca_decomposition.json").read_text())
+        (path,) = self.func.glob("*_desc-cca_decomposition.json")
+        return json.loads(path.read_text())
 
     @property
     def page(self) -> str:
-        return (self.root / f"sub-01_task-{self.task}.html").read_text()
+        (path,) = self.root.glob("sub-*.html")
+        return path.read_text()
 
     @property
     def held_out(self) -> np.ndarray:
@@ -67,7 +69,7 @@ def study(tmp_path_factory):
     (folder / "config.toml").write_text(CONFIG)
     prep = ("-d", f"fmriprep={folder / 'raw/derivatives/fmriprep'}", "--space")
     commands = {
-        "volumes": ("raw", *prep, "MNI152NLin2009cAsym"),
+        "volumes": ("raw", *prep, "MNI152NLin2009cAsym", "--label-atlas", str(folder / "atlas.nii.gz")),
         "atlas": ("raw", *prep, "MNI152NLin2009cAsym", "--atlas", str(folder / "atlas.nii.gz")),
         "surface": ("raw", *prep, "fsaverage5"),
         "grayordinates": ("raw", *prep, "fsLR"),
@@ -83,7 +85,7 @@ def study(tmp_path_factory):
             out = folder / f"out-{kind}"
             files = ["--features", str(folder / "features.h5"), "--config-file", str(folder / "config.toml")]
             assert main([str(folder / root), str(out), "participant", *files, *options]) == 0, kind
-            found[kind] = Analysed(out, "avmovie" if root.startswith("a") else "film")
+            found[kind] = Analysed(out)
     return subject, found
 
 
@@ -120,7 +122,8 @@ def test_maps_are_named_after_the_space_and_lie_on_its_grid(study):
     names = {kind: {path.name for path in found[kind].func.glob("*_components.*")} for kind in found}
     stem = "sub-01_task-film_space-MNI152NLin2009cAsym_res-2_desc-cca_components"
     assert names["volumes"] == {f"{stem}.nii.gz", f"{stem}.json"}
-    assert names["atlas"] == {f"{stem}.nii.gz", f"{stem}.tsv", f"{stem}.json"}
+    parcels = stem.replace("_res", "_seg-atlas_res")
+    assert names["atlas"] == {f"{parcels}.nii.gz", f"{parcels}.tsv", f"{parcels}.json"}
     assert "sub-01_task-film_hemi-R_space-fsaverage5_desc-cca_components.func.gii" in names["surface"]
     assert "sub-01_task-film_space-fsLR_desc-cca_components.dscalar.nii" in names["grayordinates"]
     assert "sub-01_task-avmovie_space-bold3Tp2_desc-cca_components.nii.gz" in names["aligned"]
@@ -157,7 +160,8 @@ def test_film_and_brain_are_aligned_in_all_kinds(study):
         assert max(lag["HeldOutCorrelation"]) > 0.3
         assert f"best at a lag of <b>{lag['Peak']:g}&nbsp;s</b>" in analysed.page
         figures = analysed.root / "sub-01" / "figures"
-        assert (figures / f"sub-01_task-{analysed.task}_desc-lag_plot.svg").is_file()
+        (svg,) = figures.glob("*_desc-lag_plot.svg")
+        assert svg.name.startswith(next(analysed.root.glob("sub-*.html")).stem)
 
 
 WORDS = {
@@ -180,6 +184,55 @@ def test_the_report_calls_columns_what_they_are(study, kind):
     others = set(WORDS.values()) - {WORDS[kind]}
     assert not [word for word in others if re.search(rf"\b{word}\b", page)]
     assert ("MNI space" in page) == (kind == "volumes")
+
+
+def test_peaks_are_where_the_maps_are_largest(study):
+    subject, found = study
+    (path,) = found["volumes"].func.glob("*_desc-cca_peaks.tsv")
+    peaks = pd.read_csv(path, sep="\t")
+    maps = planted.read_map(found["volumes"].func, "desc-cca_components", subject)
+    voxels = np.argwhere(subject.mask)
+    for name, row in zip(("cca_00", "cca_01"), maps, strict=True):
+        of_map = peaks[peaks["component"] == name]
+        largest = of_map.loc[of_map["value"].abs().idxmax()]
+        j = np.abs(row).argmax()
+        assert largest["value"] == pytest.approx(row[j], abs=1e-6)
+        np.testing.assert_allclose(
+            largest[["x", "y", "z"]].astype(float), nib.affines.apply_affine(planted.AFFINE, voxels[j])
+        )
+        assert largest["label"] == f"parcel_{subject.parcels[j]}"
+    assert json.loads(path.with_suffix(".json").read_text())["x"]["Units"] == "mm"
+    assert "Peaks of the map" in found["volumes"].page
+    assert not list(found["surface"].func.glob("*_peaks.*"))
+    assert "the hemispheres have" in found["surface"].page
+    assert "the mesh of space fsLR does not come with neurocca" in found["grayordinates"].page
+
+
+def test_a_subject_in_several_spaces_keeps_all_in_one_folder(study, tmp_path):
+    """What each call wrote alone is there, byte for byte but for the command, and in the index."""
+    _, found = study
+    kinds = ("volumes", "atlas", "surface", "grayordinates")
+    folder, out = found["volumes"].root.parent, tmp_path / "out"
+    prep = ("-d", f"fmriprep={folder / 'raw/derivatives/fmriprep'}", "--space")
+    labels = ("--label-atlas", str(folder / "atlas.nii.gz"))
+    spaces = {"volumes": ("MNI152NLin2009cAsym", *labels), "surface": ("fsaverage5",), "grayordinates": ("fsLR",)}
+    spaces["atlas"] = ("MNI152NLin2009cAsym", "--atlas", str(folder / "atlas.nii.gz"))
+    files = ["--features", str(folder / "features.h5"), "--config-file", str(folder / "config.toml")]
+    for kind in kinds:
+        assert main([str(folder / "raw"), str(out), "participant", *files, *prep, *spaces[kind]]) == 0
+    for kind in kinds:
+        for path in found[kind].root.rglob("*.*"):
+            again = out / path.relative_to(found[kind].root)
+            assert again.is_file(), again
+            if path.suffix == ".tsv" or path.name.endswith(".gz"):
+                assert again.read_bytes() == path.read_bytes()
+    index = (out / "index.html").read_text()
+    assert all(f'href="{next(found[kind].root.glob("sub-*.html")).name}"' in index for kind in kinds)
+    assert "1 subject" in index
+    assert "of 4 analyses" in index
+    assert "space MNI152NLin2009cAsym, parcels atlas, resolution 2" in index
+    assert main(["report", str(out)]) == 0
+    assert (out / "index.html").read_text() == index
 
 
 def test_derivatives_are_valid_bids(study):

@@ -44,7 +44,7 @@ class LinearCCACV(LinearModel):
     shrinkage_ : pair of float
         The chosen shrinkages.
     cv_scores_ : array, shape (n_folds, n_shrinkage_x, n_shrinkage_y)
-        Mean r |r| of paired variates on the left-out samples.
+        Mean r |r| of paired variates on the left-out samples; no fold where there is one pair and one group.
 
     Examples
     --------
@@ -88,8 +88,12 @@ class LinearCCACV(LinearModel):
         if not (len(self.shrinkage_x) and len(self.shrinkage_y)):
             raise ValueError("shrinkage_x and shrinkage_y must each hold at least one value.")
         grid = [check_shrinkage((sx, sy)) for sx in self.shrinkage_x for sy in self.shrinkage_y]
-        scores = np.array([self._fold_scores(data, Y, train, left, k) for train, left in self._splits(data, Y, groups)])
-        chosen = grid[int(np.argmax(scores.mean(axis=0)))]
+        shape = (-1, len(self.shrinkage_x), len(self.shrinkage_y))
+        # with one pair there is nothing to choose, and one group cannot be left out of itself
+        alone = len(grid) == 1 and self.cv is None and groups is not None and len(np.unique(groups)) == 1
+        splits = () if alone else self._splits(data, Y, groups)
+        scores = np.reshape([self._fold_scores(data, Y, train, left, k) for train, left in splits], shape)
+        chosen = grid[0] if alone else grid[int(np.argmax(scores.mean(axis=0)))]
         self._fit_data(data, Y, chosen)
         self.cv_scores_, self.shrinkage_ = scores, chosen
         return self

@@ -106,7 +106,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add(analysis, "--n-permutations", type=int, metavar="B", help="permutations (default: 1000)")
     add(analysis, "--random-seed", type=int, metavar="SEED", help="seed of the permutations (default: 0)")
     cleaning = parser.add_argument_group("BOLD")
+    add(cleaning, "--mask", metavar="FILE", help="analyse the voxels of this image alone, for instance a region")
     add(cleaning, "--atlas", metavar="FILE|NAME", help="average volumes in its parcels; names as schaefer_2018:100")
+    add(
+        cleaning, "--min-coverage", type=float, metavar="SHARE", help="of its voxels that a parcel needs (default: 0.5)"
+    )
+    add(cleaning, "--label-atlas", metavar="FILE|NAME", help="name the peaks of voxelwise maps by its parcels")
     add(
         cleaning,
         "--confounds",
@@ -119,6 +124,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add(cleaning, "--dvars-threshold", type=float, metavar="X", help="censor volumes of more standardised DVARS")
     add(cleaning, "--high-pass", type=float, metavar="SECONDS", help="longest period left in (default: 128; 0: all)")
     add(cleaning, "--smoothing-fwhm", type=float, metavar="MM", help="smooth volumes by a Gaussian (default: 0, not)")
+    add(
+        cleaning,
+        "--onset-shift",
+        type=float,
+        metavar="SECONDS",
+        help="added to the film's onset in every run; negative where BOLD was moved back already (default: 0)",
+    )
     running = parser.add_argument_group("running")
     add(
         running,
@@ -246,7 +258,11 @@ def _config(args: argparse.Namespace) -> Config:
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "align.t_r": args.t_r,
+        "align.onset_shift": args.onset_shift,
+        "align.mask": args.mask,
         "align.atlas": args.atlas,
+        "align.min_coverage": args.min_coverage,
+        "align.label_atlas": args.label_atlas,
         "align.confounds": [] if args.confounds == ["none"] else args.confounds,
         "align.fd_threshold": args.fd_threshold,
         "align.dvars_threshold": args.dvars_threshold,

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neurocca.errors import UsageError
-from neurocca.features.engine import PRECISIONS, choose_forward, kept_memory, reproducible, resolve_device
+from neurocca.features.engine import PRECISIONS, kept_memory, reproducible, resolve_device
 from neurocca.features.networks import Call, Network, did_you_mean, trace
 from neurocca.features.pooling import Output, check_pooling, feature_names, pool, read_output
+from neurocca.features.precision import choose_forward
 from neurocca.features.prefetch import prefetched
 
 Features = dict[str, NDArray[np.float32]]

@@ -126,6 +126,7 @@ class _Datasets:
             timed,
             source=first.source,
             space=first.name.get("space"),
+            seg=first.name.get("seg") or first.name.get("atlas"),
             res=first.name.get("res"),
             desc=first.name.get("desc"),
             simulated=bool(self.main.description.get("Simulated", False)),

@@ -53,7 +53,7 @@ class Brain(Protocol):
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """Names of columns that were left out from the start: parcels of an atlas without a voxel in the images."""
+        """Names of columns that were left out from the start: parcels of which the images hold too little."""
 
     def n_volumes(self, run: Run) -> int:
         """Number of volumes of a run, without reading all of it where the format allows."""
@@ -113,7 +113,13 @@ class Brain(Protocol):
 
 
 def open_brain(
-    runs: Sequence[Run], masks: Sequence[Path] = (), atlas: "Atlas | None" = None, *, smoothing: float = 0.0
+    runs: Sequence[Run],
+    masks: Sequence[Path] = (),
+    atlas: "Atlas | None" = None,
+    *,
+    region: Path | None = None,
+    min_coverage: float = 0.0,
+    smoothing: float = 0.0,
 ) -> Brain:
     """Brain of the runs of one subject, all of one kind.
 
@@ -125,6 +131,11 @@ def open_brain(
         (`neurocca.io.volumes.shared_mask`, which reads all of them once), or with an atlas its parcels alone.
     atlas : Atlas, optional
         For volumes: average them within its parcels.
+    region : Path, optional
+        For volumes: another mask, of whose voxels those are analysed that all masks hold. It may show more of the
+        brain than the volumes (`neurocca.io.volumes.read_region`).
+    min_coverage : float
+        With an atlas: share of its voxels that a parcel must have (`neurocca.io.parcellation.place_atlas`).
     smoothing : float
         For volumes without an atlas: full width at half maximum, in millimetres, of a Gaussian; 0 for none.
 
@@ -142,8 +153,8 @@ def open_brain(
         what = "means of an atlas's parcels" if form == "nifti" else _UNSMOOTHED[form]
         raise UsageError(f"{runs[0][0]}: smoothing goes with voxels of volumes (NIfTI), not with {what}.")
     if form == "nifti":
-        return _volumes([run[0] for run in runs], masks, atlas, smoothing)
-    if masks or atlas is not None:
+        return _volumes([run[0] for run in runs], masks, atlas, region, min_coverage, smoothing)
+    if masks or region or atlas is not None:
         raise UsageError(
             f"{runs[0][0]}: {'an atlas' if atlas is not None else 'a mask'} goes with volumes (NIfTI) only."
         )
@@ -179,9 +190,16 @@ def _form_of(path: Path) -> str:
     raise DataError(f"{path}: of a format that is not read; read are {', '.join(_FORMS)}.")
 
 
-def _volumes(bold: list[Path], masks: Sequence[Path], atlas: "Atlas | None", smoothing: float) -> Brain:
+def _volumes(
+    bold: list[Path],
+    masks: Sequence[Path],
+    atlas: "Atlas | None",
+    region: Path | None,
+    min_coverage: float,
+    smoothing: float,
+) -> Brain:
     from neurocca.io.images import check_grid, load_image
-    from neurocca.io.volumes import Voxels, intersect_masks, shared_mask
+    from neurocca.io.volumes import Voxels, both_masks, intersect_masks, read_region, shared_mask
 
     first = load_image(bold[0], ndim=4)
     for path in bold[1:]:
@@ -189,10 +207,13 @@ def _volumes(bold: list[Path], masks: Sequence[Path], atlas: "Atlas | None", smo
     mask = intersect_masks(masks) if masks else None
     if mask is not None:
         check_grid(first, mask, bold[0], f"the mask {masks[0]}")
+    if region is not None:
+        part = read_region(region, first, bold[0])
+        mask = part if mask is None else both_masks(mask, part, f"masks {masks[0]} and {region}")
     if atlas is not None:
         from neurocca.io.parcellation import place_atlas
 
-        return place_atlas(atlas, first, bold[0], mask)
+        return place_atlas(atlas, first, bold[0], mask, min_coverage=min_coverage)
     return Voxels(shared_mask(bold) if mask is None else mask, smoothing)
 
 

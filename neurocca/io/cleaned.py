@@ -146,7 +146,8 @@ class KeptRuns:
         first = 0
         for start in range(0, len(self.usable), BLOCK):
             keep = self.usable[start : start + BLOCK]
-            block = np.concatenate([_columns(path, start, keep) for path in self.paths])
+            # products depend in their last digits on how an array lies in memory
+            block = np.ascontiguousarray(np.concatenate([_columns(path, start, keep) for path in self.paths]))
             yield slice(first, first + block.shape[1]), block
             first += block.shape[1]
 

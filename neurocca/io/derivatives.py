@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 import neurocca
 from neurocca.config import Config
 from neurocca.errors import DataError, OutputError
+from neurocca.io.analyses import RECORD, Analysis
 from neurocca.io.brains import Brain, read_maps
 from neurocca.io.files import json_text, staged, write_text
+from neurocca.io.surfaces import read_hemispheres
 from neurocca.io.timeseries import check_file, read_table, write_table
 
 BIDS_VERSION = "1.10.1"
@@ -30,6 +32,7 @@ figures
 *_statmap.*
 *_permutations.*
 *_recovery.*
+*_peaks.*
 """
 
 DESCRIPTIONS = """\
@@ -38,6 +41,15 @@ desc-cca\tcanonical components of film features and BOLD: BOLD side, tests
 desc-ccaStimulus\tcanonical components of film features and BOLD: stimulus side
 desc-ccaHeldOut\tcanonical components on runs that were left out of the fit
 """
+
+PEAKS = {
+    "cluster": {"Description": "Number of the cluster; a letter follows for further peaks of the same one"},
+    **{axis: {"Description": "Coordinate in the space of the map", "Units": "mm"} for axis in "xyz"},
+    "value": {"Description": "Loading at the peak"},
+    "volume": {"Description": "Size of the cluster; clusters are voxels of one sign that belong to the largest 5 %, "
+               "joined by their faces", "Units": "mm^3"},
+    "label": {"Description": "Parcel of the atlas that names peaks, where one was given"},
+}  # fmt: skip
 
 README = """\
 # neurocca derivatives
@@ -51,6 +63,7 @@ Shared components of a film's features and the BOLD of a participant who watched
 | `*_desc-ccaStimulus_timeseries.tsv` | stimulus-side variates, same rows |
 | `*_desc-cca_components.*` | loadings: correlation of each voxel, vertex or parcel with them |
 | `*_stat-r_desc-ccaStimulus_statmap.*` | correlation of each voxel, vertex or parcel with the stimulus-side variates |
+| `*_desc-cca_peaks.tsv` | of loadings of voxels: where clusters are highest, in mm, with their size |
 | `*_desc-ccaStimulus_loadings.tsv` | correlation of each feature with the stimulus-side variates |
 | `*_desc-cca_permutations.tsv` | in-sample statistic per permutation; row 0 is observed |
 | `*_desc-ccaHeldOut_permutations.tsv` | mean held-out correlation per permutation; row 0 is observed |
@@ -77,6 +90,8 @@ class Results:
     responses : list of str, length q
     brain : Brain
         Where the columns of the loadings lie.
+    peaks : DataFrame or None
+        Of voxelwise loadings: component, then the columns of `neurocca.io.peaks.peak_table`.
     recovery : DataFrame or None
         For simulated data with a known truth.
     """
@@ -91,6 +106,7 @@ class Results:
     cross_loadings: NDArray
     responses: list[str]
     brain: Brain
+    peaks: pd.DataFrame | None = None
     recovery: pd.DataFrame | None = None
 
 
@@ -128,41 +144,42 @@ def write_results(folder: Path, results: Results, config: Config) -> None:
     OutputError
         When it cannot be written.
     """
-    subject, task = results.decomposition["Subject"], results.decomposition["Task"]
-    stem = f"sub-{subject}_task-{task}"
-    func = folder / f"sub-{subject}" / "func"
-    func.mkdir(parents=True)
-    write_text(func / f"{stem}_desc-cca_decomposition.json", json_text(results.decomposition))
+    analysis = Analysis.of(results.decomposition)
+    analysis.file(folder, RECORD).parent.mkdir(parents=True)
+    write_text(analysis.file(folder, RECORD), json_text(results.decomposition))
     tables = {
         "desc-cca_mixing": results.bold_variates,
         "desc-ccaStimulus_timeseries": results.stimulus_variates,
         "desc-cca_permutations": results.null,
         "desc-ccaHeldOut_permutations": results.held_out_null,
         "desc-ccaStimulus_loadings": results.feature_loadings,
+        "desc-cca_peaks": results.peaks,
         "desc-cca_recovery": results.recovery,
     }
     for name, table in tables.items():
         if table is not None:
-            write_table(func / f"{stem}_{name}.tsv", table)
+            write_table(analysis.file(folder, f"{name}.tsv"), table)
     sidecar = {"RepetitionTime": results.decomposition["RepetitionTime"], "SamplingFrequency": "TR"}
     for name in ("desc-cca_mixing", "desc-ccaStimulus_timeseries"):
-        write_text(func / f"{stem}_{name}.json", json_text(sidecar))
-    _write_maps(func, results)
-    write_text(folder / "logs" / f"{stem}_config.toml", config.to_toml())
+        write_text(analysis.file(folder, f"{name}.json"), json_text(sidecar))
+    if results.peaks is not None:
+        write_text(analysis.file(folder, "desc-cca_peaks.json"), json_text(PEAKS))
+    _write_maps(folder, analysis, results)
+    write_text(folder / "logs" / f"{analysis.stem}_config.toml", config.to_toml())
     _write_dataset_files(folder, results.decomposition.get("SourceDatasets"))
 
 
-def read_decomposition(output: Path, subject: str, task: str) -> dict[str, Any]:
-    """Content of a participant's ``*_decomposition.json``.
+def read_decomposition(output: Path, analysis: Analysis) -> dict[str, Any]:
+    """Content of an analysis's ``*_decomposition.json``.
 
     Raises
     ------
     NoInputError
-        When the participant has no results there.
+        When there are no such results.
     DataError
         When the file is damaged.
     """
-    path = _func(output, subject, task, "desc-cca_decomposition.json")
+    path = analysis.file(output, RECORD)
     check_file(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -175,15 +192,15 @@ def read_decomposition(output: Path, subject: str, task: str) -> dict[str, Any]:
     return content
 
 
-def read_tables(output: Path, subject: str, task: str) -> dict[str, Any]:
+def read_tables(output: Path, analysis: Analysis) -> dict[str, Any]:
     """Everything that a report is made of, by the name of the report's fields."""
-    decomposition = read_decomposition(output, subject, task)
+    decomposition = read_decomposition(output, analysis)
 
     def table(name: str) -> pd.DataFrame:
-        return read_table(_func(output, subject, task, f"{name}.tsv"))
+        return read_table(analysis.file(output, f"{name}.tsv"))
 
     kind, maps, loadings = decomposition["Dataset"]["Kind"], None, None
-    stem = output / f"sub-{subject}" / "func" / f"{_map_stem(decomposition)}_desc-cca_components"
+    stem = analysis.file(output, "desc-cca_components")
     if kind == "voxels":
         from neurocca.io.volumes import load_image
 
@@ -192,7 +209,7 @@ def read_tables(output: Path, subject: str, task: str) -> dict[str, Any]:
         loadings = read_table(stem.with_name(f"{stem.name}.tsv"))
     else:
         loadings = read_maps(stem, component_names(len(decomposition["Components"])))
-    recovery = _func(output, subject, task, "desc-cca_recovery.tsv").is_file()
+    peaks, recovery = (analysis.file(output, f"desc-cca_{name}.tsv").is_file() for name in ("peaks", "recovery"))
     return {
         "decomposition": decomposition,
         "bold_variates": table("desc-cca_mixing"),
@@ -202,22 +219,13 @@ def read_tables(output: Path, subject: str, task: str) -> dict[str, Any]:
         "feature_loadings": table("desc-ccaStimulus_loadings"),
         "response_loadings": loadings,
         "maps": maps,
+        "surfaces": read_hemispheres(stem) if kind == "surface" else None,
+        "peaks": table("desc-cca_peaks") if peaks else None,
         "recovery": table("desc-cca_recovery") if recovery else None,
     }
 
 
-def analyses_of(output: Path) -> list[tuple[str, str]]:
-    """Participants and tasks that have results in an output directory."""
-    names = [path.name for path in output.glob("sub-*/func/sub-*_task-*_desc-cca_decomposition.json")]
-    parts = [name.removeprefix("sub-").split("_")[:2] for name in names]
-    return sorted((subject, task.removeprefix("task-")) for subject, task in parts)
-
-
-def _func(output: Path, subject: str, task: str, name: str) -> Path:
-    return output / f"sub-{subject}" / "func" / f"sub-{subject}_task-{task}_{name}"
-
-
-def _write_maps(func: Path, results: Results) -> None:
+def _write_maps(folder: Path, analysis: Analysis, results: Results) -> None:
     names = component_names(len(results.response_loadings))
     dataset = results.decomposition["Dataset"]
     # BIDS asks for a word on what a resolution is, in the sidecar
@@ -229,16 +237,7 @@ def _write_maps(func: Path, results: Results) -> None:
         (results.cross_loadings, "stat-r_desc-ccaStimulus_statmap", "stimulus-side canonical variates"),
     ):
         text = {"Description": f"Correlation with the {what}", **sidecar}
-        results.brain.write(maps, func / f"{_map_stem(results.decomposition)}_{name}", names, text)
-
-
-def _map_stem(decomposition: dict[str, Any]) -> str:
-    """Start of the names of maps: subject, task and the space that they are in, where it is known."""
-    stem = f"sub-{decomposition['Subject']}_task-{decomposition['Task']}"
-    for entity, key in (("space", "Space"), ("res", "Resolution")):
-        if value := decomposition["Dataset"].get(key):
-            stem += f"_{entity}-{value}"
-    return stem
+        results.brain.write(maps, analysis.file(folder, name), names, text)
 
 
 def _write_dataset_files(folder: Path, sources: list[dict[str, str]] | None) -> None:

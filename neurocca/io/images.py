@@ -215,6 +215,23 @@ def check_grid(image: Nifti1Image, other: Nifti1Image, path: Path | str, name: P
         )
 
 
+def cut_to_grid(image: Nifti1Image, target: Nifti1Image) -> NDArray | None:
+    """Values of a 3D image on the grid of another one, 0 outside its own; None unless their voxels coincide.
+
+    Grids whose voxels coincide have the same axes, and origins that are whole voxels apart: nothing is interpolated.
+    """
+    steps = np.linalg.inv(image.affine) @ target.affine
+    start = np.rint(steps[:3, 3]).astype(int)
+    if not np.allclose(steps[:3, :3], np.eye(3), atol=1e-5) or not np.allclose(steps[:3, 3], start, atol=1e-3):
+        return None
+    found, stop = np.zeros(target.shape[:3], dtype=image.get_data_dtype()), start + target.shape[:3]
+    here = tuple(slice(max(0, a), max(0, min(b, n))) for a, b, n in zip(start, stop, image.shape, strict=True))
+    there = tuple(slice(h.start - a, h.stop - a) for h, a in zip(here, start, strict=True))
+    if all(h.stop > h.start for h in here):
+        found[there] = np.asarray(image.dataobj)[here]
+    return found
+
+
 def describe_grids(image: Nifti1Image, other: Nifti1Image) -> tuple[str, str]:
     """Two grids in words that tell them apart: sizes and origins, or where these agree the affines."""
     this, that = _grid(image), _grid(other)

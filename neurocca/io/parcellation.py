@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import Nifti1Image
 from numpy.typing import ArrayLike, NDArray
@@ -31,7 +32,7 @@ class AtlasParcels:
 
     Each volume is explained by the parcels' weights in least squares, as nilearn's NiftiMapsMasker does it. For a
     label atlas that is the mean of the parcel's voxels. Voxels that are constant or not finite in a run are left out
-    of that run; a parcel that has no other ones is NaN.
+    of that run; a parcel of which too little is left is NaN.
 
     Parameters
     ----------
@@ -43,15 +44,21 @@ class AtlasParcels:
     kept : array of bool, shape (number of parcels,)
         Which of them are analysed. The others explain their share of each volume still: maps of a probabilistic atlas
         overlap, and no parcel's series may depend on which others are looked at.
+    size : array, shape (number of parcels,)
+        Weight of each parcel as a whole: what lies outside of the mask and of the images counts as well.
     dropped : tuple of str
-        Names of the atlas's parcels that have no voxel there.
+        Names of the atlas's parcels of which too little lies there.
+    min_coverage : float
+        A parcel is NaN in a run in which voxels of a smaller share of its weight vary.
     """
 
     mask: Nifti1Image
     weights: sparse.csr_array
     names: tuple[str, ...]
     kept: NDArray[np.bool_]
+    size: NDArray[np.float64]
     dropped: tuple[str, ...] = ()
+    min_coverage: float = 0.0
     kind: ClassVar[Literal["parcels"]] = "parcels"
 
     @property
@@ -74,7 +81,10 @@ class AtlasParcels:
         if not usable.all():
             log.info("%s: %d of %d voxels in parcels are constant or not finite.", *run, (~usable).sum(), len(usable))
         data[:, ~usable] = 0  # in place: a run is in memory once
-        return _explain(data, sparse.csr_array(self.weights * usable[:, None]))[:, self.kept]
+        weights = sparse.csr_array(self.weights * usable[:, None])
+        series = _explain(data, weights)
+        series[:, _weight(weights) < self.min_coverage * self.size] = np.nan
+        return series[:, self.kept]
 
     def narrowed(self, kept: NDArray[np.bool_]) -> "AtlasParcels":
         """Brain of the parcels for which ``kept``, shape (n_parcels,), is true."""
@@ -117,7 +127,9 @@ def _explain(data: NDArray[np.float32], weights: sparse.csr_array) -> NDArray[np
     return out
 
 
-def place_atlas(atlas: Atlas, target: Nifti1Image, path: Path, mask: Nifti1Image | None = None) -> AtlasParcels:
+def place_atlas(
+    atlas: Atlas, target: Nifti1Image, path: Path, mask: Nifti1Image | None = None, *, min_coverage: float = 0.0
+) -> AtlasParcels:
     """Bring an atlas to the voxel grid of volumes.
 
     Parameters
@@ -130,6 +142,9 @@ def place_atlas(atlas: Atlas, target: Nifti1Image, path: Path, mask: Nifti1Image
         Where that lies, for messages.
     mask : Nifti1Image, optional
         Brain mask on the grid; parcels keep what lies inside.
+    min_coverage : float
+        Share of its voxels, or of its weight, that a parcel must have there: 0 takes all that have any. It counts
+        what of the parcel lies in the field of view, inside the mask, and varies.
 
     Raises
     ------
@@ -145,15 +160,53 @@ def place_atlas(atlas: Atlas, target: Nifti1Image, path: Path, mask: Nifti1Image
             f"atlas {atlas.path}: none of its parcels lies in {'the volumes' if mask is None else 'the brain mask'} of "
             f"{path}: the atlas has a grid {grid}, the volumes {other}; bring both to one space first."
         )
+    # the part of a parcel that the images do not reach has no voxel on their grid
+    reached = _share_in_view(atlas, target)
+    size = _weight(weights) / np.where(reached > 0, reached, 1)
     weights = sparse.csr_array(weights[np.flatnonzero(here)])
-    found = np.asarray(abs(weights).sum(axis=0)) > 0
+    inside_weight = _weight(weights)
+    found = (inside_weight > 0) & (inside_weight >= min_coverage * size)
     dropped = tuple(name for name, is_there in zip(atlas.labels, found, strict=True) if not is_there)
-    names = tuple(name for name, is_there in zip(atlas.labels, found, strict=True) if is_there)
+    if not found.any():
+        raise DataError(f"atlas {atlas.path}: no parcel has {100 * min_coverage:g} % of its voxels in {path}.")
     if dropped:
-        log.warning("atlas %s: %d parcels have no voxel in %s: %s.", atlas.path, len(dropped), path, ", ".join(dropped))
+        share = f"less than {100 * min_coverage:g} % of their voxels" if min_coverage else "no voxel"
+        log.warning(
+            "atlas %s: %d parcels have %s in %s: %s.", atlas.path, len(dropped), share, path, ", ".join(dropped)
+        )
     voxels = image_like(here.reshape(target.shape[:3]).astype(np.uint8), target)
-    weights = sparse.csr_array(weights[:, np.flatnonzero(found)])
-    return AtlasParcels(voxels, weights, names, np.ones(len(names), dtype=bool), dropped)
+    # those of too little coverage explain their voxels still
+    there = np.flatnonzero(inside_weight > 0)
+    names = tuple(atlas.labels[i] for i in there)
+    return AtlasParcels(
+        voxels, sparse.csr_array(weights[:, there]), names, found[there], size[there], dropped, min_coverage
+    )
+
+
+def _weight(weights: sparse.csr_array) -> NDArray[np.float64]:
+    """Sum of the absolute weights of each parcel."""
+    return np.asarray(abs(weights).sum(axis=0)).ravel()
+
+
+def _share_in_view(atlas: Atlas, target: Nifti1Image) -> NDArray[np.float64]:
+    """Share of each parcel, by weight, whose voxels of the atlas lie inside the box of an image."""
+    shape = atlas.image.shape[:3]
+    to_target = np.linalg.inv(target.affine) @ atlas.image.affine
+    places = nib.affines.apply_affine(to_target, np.indices(shape).reshape(3, -1).T)
+    box = np.all((places > -0.5) & (places < np.array(target.shape[:3]) - 0.5), axis=1)
+    if atlas.probabilistic:
+        box = box.reshape(shape).ravel(order="F")
+        sums: list[tuple[float, float]] = []
+        for _, block in slabs(atlas.image, atlas.path):
+            size = np.abs(np.nan_to_num(block.astype(np.float64)))
+            sums += zip(size[:, box].sum(axis=1), size.sum(axis=1), strict=True)
+        inside, whole = np.array(sums).T
+    else:
+        values = np.asarray(atlas.image.dataobj).ravel()
+        parcels, used = np.searchsorted(atlas.values, values), values != 0
+        whole = np.bincount(parcels[used], minlength=len(atlas.values))
+        inside = np.bincount(parcels[used & box], minlength=len(atlas.values))
+    return inside / np.where(whole > 0, whole, 1)
 
 
 def _weights(atlas: Atlas, target: Nifti1Image) -> sparse.csr_array:

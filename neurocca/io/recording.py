@@ -1,6 +1,6 @@
 """What a dataset holds of one subject's film: the record that every layout is read into."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -85,8 +85,8 @@ class Recording:
         In order of their sessions and labels.
     source : str
         Where the BOLD comes from: the name of a derivative, or "raw".
-    space, res, desc : str, optional
-        Labels in the names of the BOLD files.
+    space, seg, res, desc : str, optional
+        Labels in the names of the BOLD files; seg names the parcels.
     missing : tuple of str
         Runs that other participants have and this one lacks, and those for which there are no features.
     simulated : bool
@@ -101,6 +101,7 @@ class Recording:
     runs: tuple[RunFiles, ...]
     source: str = "raw"
     space: str | None = None
+    seg: str | None = None
     res: str | None = None
     desc: str | None = None
     missing: tuple[str, ...] = ()
@@ -110,6 +111,10 @@ class Recording:
     def masks(self) -> tuple[Path, ...]:
         """Masks of all runs, each once; what all of them hold is analysed. None: told from the volumes."""
         return tuple(dict.fromkeys(mask for run in self.runs for mask in run.masks))
+
+    def shifted(self, seconds: float) -> "Recording":
+        """The same with the film's onset moved by some seconds in every run."""
+        return replace(self, runs=tuple(replace(run, onset=run.onset + seconds) for run in self.runs))
 
 
 def run_key(label: str) -> tuple[bool, int, str]:

@@ -109,8 +109,8 @@ class Surfaces:
         return np.split(self.kept, [self.n_left])
 
 
-def read_surface_maps(stem: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Maps over both hemispheres, shape (k, n_vertices), as `Surfaces.write` left them, and the vertices' labels."""
+def read_hemispheres(stem: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Maps over the left and the right hemisphere, each of shape (k, n_vertices), as `Surfaces.write` left them."""
     halves = []
     for hemisphere in _HEMISPHERES:
         path = stem.with_name(f"{with_hemisphere(stem.name, hemisphere)}.func.gii")
@@ -119,6 +119,12 @@ def read_surface_maps(stem: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]
             raise DataError(f"image {path}: not GIFTI but {type(image).__name__}.")
         with reading(path):
             halves.append(np.stack([array.data for array in image.darrays]))
+    return halves[0], halves[1]
+
+
+def read_surface_maps(stem: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Maps over both hemispheres, shape (k, n_vertices), as `Surfaces.write` left them, and the vertices' labels."""
+    halves = read_hemispheres(stem)
     rows = np.concatenate(halves, axis=1)
     return rows, Surfaces(halves[0].shape[1], np.ones(rows.shape[1], dtype=bool)).labels
 

@@ -52,6 +52,7 @@ def table_recordings(root: Path, files: list[SeriesFile], query: Query, t_r: flo
             t_r,
             tuple(RunFiles(r.label, (r.files[0].path,), session=r.session, t_r=t_r) for r in runs),
             source="tables",
+            seg=runs[0].files[0].name.get("seg") or runs[0].files[0].name.get("atlas"),
             desc=runs[0].files[0].name.get("desc"),
         )
         for subject, runs in chosen.items()

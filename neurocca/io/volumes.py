@@ -1,5 +1,6 @@
 """Volumes: NIfTI images as (time, voxel) arrays and back."""
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,16 +14,30 @@ from nibabel.nifti1 import Nifti1Image
 from numpy.typing import ArrayLike, NDArray
 
 from neurocca.errors import DataError
-from neurocca.io.images import check_grid, image_like, load_image, reading, save_image, slabs, to_grid
+from neurocca.io.images import (
+    check_grid,
+    cut_to_grid,
+    describe_grids,
+    image_like,
+    load_image,
+    reading,
+    save_image,
+    slabs,
+    to_grid,
+)
 from neurocca.io.maps import Run, check_maps, only, write_maps
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "Voxels",
+    "both_masks",
     "intersect_masks",
     "load_image",
     "n_volumes",
     "narrow_mask",
     "read_mask",
+    "read_region",
     "read_volumes",
     "repetition_time",
     "save_image",
@@ -87,6 +102,45 @@ def read_mask(path: Path | str, grid_of: Path | str | None = None) -> Nifti1Imag
     return mask
 
 
+def read_region(path: Path | str, target: Nifti1Image, name: Path | str) -> Nifti1Image:
+    """Read the mask of a region, which may be one of more of the brain than the volumes hold, or of less.
+
+    Parameters
+    ----------
+    path : path
+        3D image, whose voxels coincide with those of the volumes.
+    target : Nifti1Image
+        The volumes.
+    name : path
+        Where these lie.
+
+    Returns
+    -------
+    Nifti1Image
+        3D, uint8, 0 and 1, on the grid of the volumes.
+
+    Raises
+    ------
+    NoInputError
+        When there is no such file.
+    DataError
+        When it cannot be read, or has no voxel in the volumes; when voxels do not coincide, both grids are printed.
+    """
+    mask = read_mask(path)
+    inside = cut_to_grid(mask, target)
+    this, that = describe_grids(mask, target)
+    if inside is None:
+        raise DataError(
+            f"mask {path}: its voxels are not those of {name}: its grid is {this}, theirs {that}; bring both to one "
+            "grid first."
+        )
+    if not inside.any():
+        raise DataError(f"mask {path}: no voxel of it lies in {name}: its grid is {this}, theirs {that}.")
+    if outside := int(np.count_nonzero(mask.dataobj)) - int(inside.sum()):
+        log.warning("mask %s: %d voxels lie outside of %s, and %d inside.", path, outside, name, int(inside.sum()))
+    return image_like(inside, target)
+
+
 def intersect_masks(paths: Sequence[Path | str]) -> Nifti1Image:
     """Voxels that all masks hold; all must be on one voxel grid.
 
@@ -95,14 +149,25 @@ def intersect_masks(paths: Sequence[Path | str]) -> Nifti1Image:
     NoInputError, DataError
         The message names the file.
     """
-    mask = read_mask(paths[0])
-    inside = np.asarray(mask.dataobj) != 0
+    mask, names = read_mask(paths[0]), f"masks {', '.join(map(str, paths))}"
     for path in paths[1:]:
         other = read_mask(path)
         check_grid(other, mask, path, paths[0])
-        inside &= np.asarray(other.dataobj) != 0
+        mask = both_masks(mask, other, names)
+    return mask
+
+
+def both_masks(mask: Nifti1Image, other: Nifti1Image, names: str) -> Nifti1Image:
+    """Voxels that two masks on one grid hold, which the message calls by ``names`` where there are none.
+
+    Raises
+    ------
+    DataError
+        When no voxel is inside both.
+    """
+    inside = (np.asarray(mask.dataobj) != 0) & (np.asarray(other.dataobj) != 0)
     if not inside.any():
-        raise DataError(f"masks {', '.join(map(str, paths))}: no voxel is inside all of them.")
+        raise DataError(f"{names}: no voxel is inside all of them.")
     return image_like(inside.astype(np.uint8), mask)
 
 

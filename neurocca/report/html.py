@@ -58,9 +58,11 @@ def _context(data: ReportData) -> dict[str, Any]:
     limit = _threshold(_reference(data.held_out_null, d["Components"][0]["Name"], d))
     return dict(
         d=d,
+        variant=wording.variant(d["Dataset"]),
         noun=wording.noun(d),
         nouns=wording.noun(d, 2),
         standard=_is_standard(data),
+        without_mesh=_without_mesh(data),
         components=[_component(data, index) for index in range(len(d["Components"]))],
         verdict=wording.verdict(d),
         notes=wording.verdict_notes(d),
@@ -85,7 +87,7 @@ def _figure_files(context: Mapping[str, Any]) -> dict[str, bytes]:
     for component in context["components"]:
         prefix = component["record"]["Name"].replace("_", "")
         drawn |= {f"{prefix}{name}": figure for name, figure in component["inference"].items()}
-        for part in ("series", "features", "parcels", "brain"):
+        for part in ("series", "features", "parcels", "brain", "surface"):
             drawn[f"{prefix}{part.capitalize()}"] = component[part]
     files = {}
     for name, figure in drawn.items():
@@ -104,12 +106,13 @@ def render_index(rows: Sequence[Mapping[str, Any]]) -> str:
     rows : sequence of mappings
         One per subject, as `index_row` makes them.
     """
-    ordered = sorted(rows, key=lambda row: (str(row["subject"]), str(row["task"])))
+    ordered = sorted(rows, key=lambda row: (str(row["subject"]), str(row["task"]), row["variant"]))
     width = max((len(row["held_out"]) for row in rows), default=0)
     first = [row["held_out"][0] for row in rows if row["held_out"] and wording.is_known(row["held_out"][0])]
     return _environment().get_template("index.html.jinja").render(
         rows=ordered,
         n_shown=min(width, 3),
+        n_subjects=len({row["subject"] for row in rows}),
         n_with=sum(row["n_found"] > 0 for row in rows),
         mean_first=float(np.mean(first)) if first else None,
         simulated=any(row["simulated"] for row in rows),
@@ -130,6 +133,7 @@ def index_row(decomposition: Mapping[str, Any], *, href: str | None = None) -> d
     return {
         "subject": decomposition["Subject"],
         "task": decomposition["Task"],
+        "variant": wording.variant(decomposition["Dataset"]),
         "simulated": decomposition["Simulated"],
         "warnings": len(decomposition["Warnings"]),
         "n_found": sum(wording.is_found(c) for c in components),
@@ -213,6 +217,7 @@ def _component(data: ReportData, index: int) -> dict[str, Any]:
         "series": Markup(series),
         "features": Markup(features),
         "drivers": _drivers(data, name),
+        "peaks": _strongest_peaks(data, name),
         **_brain_figures(data, index, key),
     }
 
@@ -249,10 +254,12 @@ def _inference_figures(data: ReportData, record: Mapping[str, Any], key: str) ->
 
 
 def _brain_figures(data: ReportData, index: int, key: str) -> dict[str, Any]:
-    """Parcel bars or brain maps of one component."""
+    """Brain maps of one component or, where there is nothing to draw them on, bars."""
     name = data.decomposition["Components"][index]["Name"]
-    drawn: dict[str, Any] = {"parcels": None, "brain": None, "threshold": None}
-    if data.response_loadings is not None:
+    drawn: dict[str, Any] = {"parcels": None, "brain": None, "threshold": None, "surface": None}
+    if data.surfaces is not None and _has_mesh(data):
+        drawn["surface"] = figures.surface_map(*(side[index] for side in data.surfaces))
+    elif data.response_loadings is not None:
         nouns = wording.noun(data.decomposition, 2)
         bars = figures.parcel_loadings(data.response_loadings, name, nouns=nouns, name=f"{key}-parcels")
         drawn["parcels"] = Markup(bars)
@@ -262,6 +269,24 @@ def _brain_figures(data: ReportData, index: int, key: str) -> dict[str, Any]:
         drawn["brain"] = figures.brain_map(image, standard=_is_standard(data))
         drawn["limit"], drawn["threshold"] = figures.map_range(image)
     return drawn
+
+
+def _has_mesh(data: ReportData) -> bool:
+    n_vertices = [side.shape[1] for side in data.surfaces or ()]
+    return figures.fits_mesh(data.decomposition["Dataset"].get("Space"), n_vertices)
+
+
+def _without_mesh(data: ReportData) -> str:
+    """Why maps over vertices are shown as bars; nothing where they are drawn, or are of something else."""
+    dataset = data.decomposition["Dataset"]
+    if dataset["Kind"] not in ("surface", "grayordinates") or _has_mesh(data):
+        return ""
+    space = dataset.get("Space")
+    if data.surfaces is not None and str(space).startswith("fsaverage"):
+        found = " and ".join(f"{side.shape[1]:,}" for side in data.surfaces)
+        return f"Not drawn on a surface: the hemispheres have {found} vertices, and {space} has others."
+    where = f"space {space}" if space else "this space"
+    return f"Not drawn on a surface: the mesh of {where} does not come with neurocca. The maps are in the files beside."
 
 
 def _is_standard(data: ReportData) -> bool:
@@ -303,6 +328,16 @@ def _peaks(data: ReportData, name: str) -> list[str]:
         where = "MNI " if _is_standard(data) else ""
         found.append(f"{word} loading {wording.number(float(volume[voxel]))} at {where}({mm}) mm")
     return found
+
+
+def _strongest_peaks(data: ReportData, name: str, n: int = 10) -> list[dict[str, Any]]:
+    """The largest peaks of a map, positive ones first, one of each cluster."""
+    if data.peaks is None:
+        return []
+    table = data.peaks[data.peaks["component"] == name].dropna(subset="volume")
+    strongest = table.loc[table["value"].abs().sort_values(ascending=False, kind="stable").index[:n]]
+    ordered = strongest.sort_values("value", ascending=False, kind="stable")
+    return [dict(zip(ordered.columns, row, strict=True)) for row in ordered.itertuples(index=False)]
 
 
 def _shrinkage(d: Mapping[str, Any]) -> Markup | None:

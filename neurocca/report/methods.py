@@ -44,7 +44,11 @@ def _data(d: Mapping[str, Any]) -> str:
     trimmed = sum(run["Volumes"] - run["Kept"] for run in runs)
     left_out = f"; {counted(trimmed, 'volume')} at the borders of runs were left out" if trimmed else ""
     dropped = len(d["DroppedResponses"])
-    without = f" {dropped:,} constant or missing {noun(d, dropped)} {_was(dropped)} left out." if dropped else ""
+    coverage = d["Alignment"].get("MinCoverage")
+    covered = f" (or with data in less than {100 * coverage:g} % of the voxels)" if coverage else ""
+    without = (
+        f" {dropped:,} constant or missing {noun(d, dropped)}{covered} {_was(dropped)} left out." if dropped else ""
+    )
     return (
         f"{'Simulated (not measured) ' if d['Simulated'] else ''}BOLD time series of "
         f"{_columns(d)} of subject {d['Subject']} (task {d['Task']}; {source}) were analysed "
@@ -59,7 +63,8 @@ def _columns(d: Mapping[str, Any]) -> str:
     dataset, n = d["Dataset"], d["NumberOfResponses"]
     space = f" in space {dataset['Space']}" if dataset.get("Space") else ""
     atlas = f" (means of volumes in the atlas {Path(dataset['Atlas']).name})" if dataset.get("Atlas") else ""
-    return f"{counted(n, noun(d), noun(d, 2))}{atlas}{space}"
+    mask = f" inside the mask {Path(dataset['Mask']).name}" if dataset.get("Mask") else ""
+    return f"{counted(n, noun(d), noun(d, 2))}{atlas}{mask}{space}"
 
 
 def _was(n: int) -> str:
@@ -141,9 +146,17 @@ def _film(d: Mapping[str, Any], features: Collection[str]) -> str:
     )
     return (
         f"The film was described by {counted(d['NumberOfFeatures'], 'feature column')} from "
-        f"{counted(len(spaces), 'feature space')}: {named}.{_networks(d)}{logs} {_response(d)}{filtered} Features were "
+        f"{counted(len(spaces), 'feature space')}: {named}.{_networks(d)}{_shift(d)}{logs} {_response(d)}{filtered} "
+        f"Features were "
         f"{scaled}."
     )
+
+
+def _shift(d: Mapping[str, Any]) -> str:
+    seconds = d["Alignment"].get("OnsetShift", 0)
+    if not seconds:
+        return ""
+    return f" Its onset was set {abs(seconds):g} s {'earlier' if seconds < 0 else 'later'} than the data say."
 
 
 def _networks(d: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import nibabel
 import pandas as pd
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class ReportData:
         Parcels: columns parcel, cca_00, …; None for volumes.
     maps : Nifti1Image or None
         Volumes: 4D loading maps in MNI space, one volume per component.
+    surfaces : pair of arrays, each of shape (k, n_vertices), or None
+        Surfaces: loadings of the left and the right hemisphere, 0 where nothing was analysed.
+    peaks : DataFrame or None
+        Volumes: component, cluster, x, y, z (mm), value, volume (mm³; NaN for further peaks of a cluster) and, where an
+        atlas names them, label.
     recovery : DataFrame or None
         Simulated data only: planted, component, map_r, timecourse_r.
     """
@@ -38,6 +44,8 @@ class ReportData:
     feature_loadings: pd.DataFrame
     response_loadings: pd.DataFrame | None = None
     maps: nibabel.Nifti1Image | None = None
+    surfaces: tuple[NDArray, NDArray] | None = None
+    peaks: pd.DataFrame | None = None
     recovery: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:

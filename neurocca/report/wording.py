@@ -18,6 +18,12 @@ def noun(decomposition: Mapping[str, Any], n: int = 1) -> str:
     return _NOUNS.get(kind, (kind.removesuffix("s"), kind))[n != 1]
 
 
+def variant(dataset: Mapping[str, Any]) -> str:
+    """Which of a subject's BOLD files were analysed, in words: their space, parcels and resolution."""
+    words = (("space", "Space"), ("parcels", "Segmentation"), ("resolution", "Resolution"))
+    return ", ".join(f"{word} {dataset[key]}" for word, key in words if dataset.get(key))
+
+
 def is_known(value: float | None) -> bool:
     """Whether a value was computed; JSON holds null or NaN where it was not."""
     return value is not None and math.isfinite(value)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurocca.config import AlignConfig, Config
+from neurocca.config import AlignConfig, Config, FitConfig
 from neurocca.design import Design, FeatureSeries, stack_runs
 from neurocca.errors import DataError, UsageError
 from neurocca.inference.schemes import CircularShift, Scheme
@@ -20,7 +20,7 @@ from neurocca.io.files import sha256
 from neurocca.io.recording import Recording, RunFiles
 from neurocca.io.store import FeatureStore
 from neurocca.io.timeseries import read_kernel
-from neurocca.steps.kept_runs import Digest, RunKeeper, WideRuns
+from neurocca.steps.kept_runs import Digest, HeldRuns, RunKeeper, WideRuns
 from neurocca.steps.lag import N_COLUMNS, LagCurve, design_lag
 from neurocca.steps.matching import chosen_spaces, read_features
 from neurocca.steps.seen import check_unseen
@@ -55,6 +55,8 @@ class Assembled:
         Whether film and BOLD are aligned.
     wide : WideRuns, optional
         The columns of BOLD, where the design holds coordinates in their place.
+    label_atlas : Atlas, optional
+        Names the peaks of voxelwise maps.
     """
 
     design: Design
@@ -66,6 +68,7 @@ class Assembled:
     dropped_responses: list[str] = field(default_factory=list)
     lag: LagCurve | None = None
     wide: WideRuns | None = None
+    label_atlas: "Atlas | None" = None
 
 
 def assemble(
@@ -79,6 +82,9 @@ def assemble(
 ) -> Assembled:
     """Design of one subject.
 
+    Where columns of BOLD outnumber volumes and all have the same variance, the design holds coordinates of the volumes
+    in their place: all that is fitted and tested is the same, in a fraction of the time.
+
     Parameters
     ----------
     recording : Recording
@@ -87,8 +93,7 @@ def assemble(
     cache : RunCache, optional
         Where cleaned runs are kept, and taken from where they are made of the same.
     low_memory : bool
-        Have one run in memory at a time; takes a cache. Where columns of BOLD outnumber volumes, the design holds
-        coordinates in their place.
+        Have one run in memory at a time; takes a cache.
     digest : callable
         Digest of a file's content.
 
@@ -110,9 +115,16 @@ def assemble(
     spaces = chosen_spaces(store, align)
     check_unseen(store, spaces, [run.label for run in recording.runs])
     names = [(spaces[i], feature, variant) for i, feature, variant in aligned_names(features[0], align)]
-    atlas = _atlas(align)
-    bold = [run.bold for run in recording.runs]
-    brain = open_brain(bold, recording.masks, atlas, smoothing=align.smoothing_fwhm)
+    atlas = _atlas(align.atlas)
+    brain = open_brain(
+        [run.bold for run in recording.runs],
+        recording.masks,
+        atlas,
+        region=Path(align.mask) if align.mask else None,
+        min_coverage=align.min_coverage,
+        smoothing=align.smoothing_fwhm,
+    )
+    label_atlas = _atlas(align.label_atlas)
     keeper = RunKeeper(recording, align, atlas, cache, functools.cache(digest))
     kernel = read_kernel(Path(align.kernel)) if align.response == "kernel" else None
     X, cleaned, qc = [], [], []
@@ -126,20 +138,23 @@ def assemble(
     usable = np.all([y.usable for y in cleaned], axis=0)
     dropped = [*brain.dropped, *(label for label, keep in zip(brain.labels, usable, strict=True) if not keep)]
     if not usable.any():
-        raise DataError(f"sub-{recording.subject}: every column of the BOLD data is constant or missing in some run.")
+        bare = [run.label for run, y in zip(recording.runs, cleaned, strict=True) if not y.usable.any()]
+        where = f"run {', '.join(bare)}" if bare else "some run"
+        raise DataError(f"sub-{recording.subject}: every column of the BOLD data is constant or missing in {where}.")
     varying = ~constant_columns(np.vstack(X))
     columns = [c for c, keep in zip(names, varying, strict=True) if keep]
     dropped_features = [":".join(filter(None, c)) for c, keep in zip(names, varying, strict=True) if not keep]
     if not varying.any():
         raise DataError(f"features {store.path}: every feature is constant.")
     kept = [y.kept for y in cleaned]
-    sizes, wide = [len(x) for x in X], None
+    sizes = [len(x) for x in X]
+    runs: KeptRuns | HeldRuns
     if low_memory:
-        wide = WideRuns(KeptRuns([keeper.path(run, _cut(run, align)) for run in recording.runs], usable), sum(sizes))
-        Y = np.split(wide.coordinates() if wide.is_wide else wide.all_columns(), np.cumsum(sizes)[:-1])
-        wide = wide if wide.is_wide else None
+        runs = KeptRuns([keeper.path(run, _cut(run, align)) for run in recording.runs], usable)
     else:
-        Y = _move_together([cleaned.pop(0).data for _ in qc], usable)
+        runs = HeldRuns(_together([cleaned.pop(0).data for _ in qc], usable), usable)
+    together, wide = _responses(WideRuns(runs, sum(sizes)), align)
+    Y = np.split(together, np.cumsum(sizes)[:-1])
     responses = tuple(label for label, keep in zip(brain.labels, usable, strict=True) if keep)
     design = stack_runs(
         [x[:, varying] for x in X],
@@ -153,7 +168,7 @@ def assemble(
     narrowed = brain if usable.all() else brain.narrowed(usable)
     seen = design if wide is None else replace(design, Y=wide.thinned(N_COLUMNS))
     lag = design_lag(features, seen, recording, align)
-    return Assembled(design, columns, qc, narrowed, responses, dropped_features, dropped, lag, wide)
+    return Assembled(design, columns, qc, narrowed, responses, dropped_features, dropped, lag, wide, label_atlas)
 
 
 def _align_run(
@@ -201,19 +216,25 @@ def _align_run(
     return x, y, {**quality, "Reference": reference}
 
 
-def _move_together(runs: list[NDArray], usable: NDArray[np.bool_]) -> list[NDArray]:
+def _together(runs: list[NDArray], usable: NDArray[np.bool_]) -> NDArray:
     """Usable columns of all runs as rows of one array; each run is given up when it has been moved.
 
     Two copies of a subject's voxels would not fit where one does.
     """
     sizes = list(map(len, runs))
     together = np.empty((sum(sizes), int(usable.sum())), dtype=runs[0].dtype)
-    parts = np.split(together, np.cumsum(sizes)[:-1])
     columns = np.flatnonzero(usable)
-    for part in parts:
+    for part in np.split(together, np.cumsum(sizes)[:-1]):
         # with mode "raise", numpy would fill a buffer of the part's size first
         np.take(runs.pop(0), columns, axis=1, out=part, mode="clip")
-    return parts
+    return together
+
+
+def _responses(runs: WideRuns, align: AlignConfig) -> tuple[NDArray, WideRuns | None]:
+    """BOLD of the design; coordinates, and what they stand for, where columns are many and of the same variance."""
+    if runs.is_wide and align.standardize_bold == "zscore":
+        return runs.coordinates(), runs
+    return runs.all_columns(), None
 
 
 def _read(brain: Brain, run: RunFiles) -> NDArray[np.float32]:
@@ -237,12 +258,12 @@ def _reference(run: RunFiles, t_r: float, config: AlignConfig) -> float:
     return round(reference_time(t_r, said, config.slice_reference), 6)
 
 
-def _atlas(config: AlignConfig) -> "Atlas | None":
-    if not config.atlas:
+def _atlas(source: str) -> "Atlas | None":
+    if not source:
         return None
     from neurocca.io.atlas import read_atlas
 
-    return read_atlas(config.atlas)
+    return read_atlas(source)
 
 
 def _read_confounds(run: RunFiles, n_volumes: int, config: AlignConfig) -> Confounds | None:
@@ -288,26 +309,28 @@ def _quality(
     }
 
 
-def check_design(design: Design, n_components: int, scheme: Scheme, t_r: float) -> None:
+def check_design(design: Design, fit: FitConfig, scheme: Scheme, t_r: float) -> None:
     """Refuse what cannot be fitted or tested, before anything is computed.
 
     Parameters
     ----------
     design : Design
-    n_components : int
+    fit : FitConfig
     scheme : Scheme
         How runs will be rearranged.
     t_r : float
         Seconds per volume.
     """
     (_, p), q = design.X.shape, design.Y.shape[1]
-    if n_components > min(p, q):
+    is_chosen = len(fit.shrinkage_x) * len(fit.shrinkage_y) > 1
+    if fit.n_components > min(p, q):
         raise UsageError(
-            f"n_components={n_components} exceeds the narrower view: there are {p} features and {q} responses."
+            f"n_components={fit.n_components} exceeds the narrower view: there are {p} features and {q} responses."
         )
-    if len(design.run_labels) < 3:
+    if len(design.run_labels) < (3 if is_chosen else 2):
         raise DataError(
-            f"{len(design.run_labels)} runs: leaving one out, and another to choose the shrinkage, takes at least 3."
+            f"{len(design.run_labels)} runs: leaving one out, and another to choose the shrinkage, takes at least 3; "
+            "with one value each in fit.shrinkage_x and fit.shrinkage_y there is nothing to choose, and 2 are enough."
         )
     if not isinstance(scheme, CircularShift):
         return

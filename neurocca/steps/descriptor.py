@@ -32,7 +32,8 @@ def describe_inputs(
         As the analysis itself would, where an input is missing or contradictory.
     """
     check_folders(bids_dir, output_dir)
-    recordings = find_recordings(bids_dir, query, t_r=config.align.t_r)
+    found = find_recordings(bids_dir, query, t_r=config.align.t_r)
+    recordings = [recording.shifted(config.align.onset_shift) for recording in found]
     first = recordings[0]
     lines = [f"{first.dataset} ({bids_dir}), task {first.task}: {_counted(len(recordings), 'participant')}"]
     lines += [f"derivative {name}: {folder}" for name, folder in query.derivatives.items()]
@@ -41,7 +42,7 @@ def describe_inputs(
         with FeatureStore(features) as store:
             lines.append(f"features {features}:")
             lines += [f"  {space}: runs {', '.join(store.runs(space))}" for space in store.spaces]
-            for recording in recordings:
+            for recording in found:
                 matched = match_runs(recording, store, config.align, strict=query.strict)
                 used[recording.subject] = {run.label for run in matched.runs}
     for recording in recordings:
@@ -95,7 +96,7 @@ def _row(recording: Recording, run: RunFiles, used: set[str] | None) -> dict[str
         "mask": _names(run.masks, shared),
         "confounds": f"{_names([run.confounds], shared)} ({run.confounds_kind})" if run.confounds else "",
         "film": "" if run.film is None else run.film.name if run.film.is_file() else f"{run.film.name} (not here)",
-        "onset": f"{run.onset:g} s" if run.film else "",
+        "onset": f"{run.onset:g} s" if run.film or run.onset else "",
         "cut": f"{run.cut[0]}+{run.cut[1]}" if any(run.cut) else "",
         "slices": f"at {run.start_time:g} s" if run.start_time is not None else "timed" if run.slice_timing else "",
         "features": "" if used is None else "yes" if run.label in used else "no",

@@ -1,4 +1,4 @@
-"""Cleaned runs in the work directory: what each of them is made from, and the columns of all of them."""
+"""Cleaned runs: what each of them is made from, and the columns of all of them, in the work directory or in memory."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ import neurocca
 from neurocca.cca.coordinates import coordinates
 from neurocca.cca.scoring import loadings
 from neurocca.config import AlignConfig
-from neurocca.io.cleaned import CleanedRun, KeptRuns, RunCache, key_of
+from neurocca.io.cleaned import BLOCK, CleanedRun, KeptRuns, RunCache, key_of
 from neurocca.io.recording import Recording, RunFiles
 from neurocca.temporal.clean import Cleaned
 
@@ -35,8 +35,9 @@ _OPTIONS = (
     "low_pass",
     "standardize_bold",
     "smoothing_fwhm",
+    "min_coverage",
 )
-"""All of the configuration that cleaned BOLD depends on, but for the atlas and the cut."""
+"""All of the configuration that cleaned BOLD depends on, but for files and the cut."""
 
 
 @dataclass(frozen=True)
@@ -102,34 +103,58 @@ class RunKeeper:
 
     @cached_property
     def _brain(self) -> list[Any]:
-        """What says which columns there are: masks, or where there are none all runs, and the atlas."""
+        """What says which columns there are: masks, or where there are none all runs, the region and the atlas."""
         runs = self.recording.runs
         places = self.recording.masks or [path for run in runs for path in run.bold]
         # masks lie on the grid of the first run
         found: list[Any] = [self.digest(path) for path in (*runs[0].bold, *places)]
+        found.append(self.digest(Path(self.align.mask)) if self.align.mask else "")
         if self.atlas is not None:
             found += [self.digest(self.atlas.path), list(self.atlas.labels), self.atlas.values.tolist()]
         return found
 
 
 @dataclass(frozen=True)
-class WideRuns:
-    """All usable columns of a subject on disk, of which no more than a block is in memory.
+class HeldRuns:
+    """The usable columns of all runs of a subject, in memory; gives the blocks that `KeptRuns` gives.
 
     Parameters
     ----------
-    kept : KeptRuns
+    data : array, shape (n, m)
+    usable : array of bool, shape (q,)
+        Which columns there are, m of them.
+    """
+
+    data: NDArray[np.floating]
+    usable: NDArray[np.bool_]
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+        """Columns, some at a time."""
+        ends = np.cumsum([self.usable[start : start + BLOCK].sum() for start in range(0, len(self.usable), BLOCK)])
+        for start, stop in zip([0, *ends[:-1]], ends, strict=True):
+            # products depend in their last digits on how an array lies in memory
+            yield slice(start, stop), np.ascontiguousarray(self.data[:, start:stop])
+
+
+@dataclass(frozen=True)
+class WideRuns:
+    """All usable columns of a subject, looked at block by block.
+
+    Parameters
+    ----------
+    runs : KeptRuns or HeldRuns
+        On disk, so that no more than a block is in memory, or in memory.
     n_samples : int
         In all runs.
     """
 
-    kept: KeptRuns
+    runs: KeptRuns | HeldRuns
     n_samples: int
 
     @property
     def n_columns(self) -> int:
         """Number of usable columns."""
-        return int(self.kept.usable.sum())
+        return int(self.runs.usable.sum())
 
     @property
     def is_wide(self) -> bool:
@@ -138,24 +163,26 @@ class WideRuns:
 
     def all_columns(self) -> NDArray[np.floating]:
         """All columns in memory, shape (n, q)."""
+        if isinstance(self.runs, HeldRuns):
+            return self.runs.data
         found = np.empty((self.n_samples, self.n_columns), dtype=np.float32)
-        for columns, block in self.kept.blocks():
+        for columns, block in self.runs.blocks():
             found[:, columns] = block
         return found
 
     def coordinates(self) -> NDArray[np.float64]:
         """Coordinates of the samples, shape (n, r); see `neurocca.cca.coordinates`."""
-        return coordinates((block for _, block in self.kept.blocks()), self.n_samples)
+        return coordinates((block for _, block in self.runs.blocks()), self.n_samples)
 
     def thinned(self, n: int) -> NDArray[np.floating]:
         """Every second, third, … column, so that there are n or fewer."""
         step = -(-self.n_columns // n)
         # copies: a part of a block would hold on to all of it
-        parts = [block[:, -columns.start % step :: step].copy() for columns, block in self.kept.blocks()]
+        parts = [block[:, -columns.start % step :: step].copy() for columns, block in self.runs.blocks()]
         return np.concatenate(parts, axis=1)
 
     def loadings(self, *variates: NDArray) -> Iterator[NDArray]:
         """Correlations of all columns with variates, each of shape (n, k), in one pass: shapes (q, k)."""
-        found = [loadings(block, np.hstack(variates)) for _, block in self.kept.blocks()]
+        found = [loadings(block, np.hstack(variates)) for _, block in self.runs.blocks()]
         widths = np.cumsum([part.shape[1] for part in variates])[:-1]
         yield from np.split(np.concatenate(found), widths, axis=1)

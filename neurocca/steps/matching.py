@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *, strict: bool = False) -> Recording:
     """The recording with those of its runs for which there are features; the others count as missing.
 
+    Onsets of the film are moved as the configuration says.
+
     Parameters
     ----------
     recording : Recording
@@ -56,7 +58,7 @@ def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *
     left_out = sorted({*recording.missing, *recorded - shared}, key=run_key)
     runs = tuple(run for run in recording.runs if run.label in shared)
     check_companions(recording, runs, config)
-    return replace(recording, runs=runs, missing=tuple(left_out))
+    return replace(recording, runs=runs, missing=tuple(left_out)).shifted(config.onset_shift)
 
 
 def check_companions(recording: Recording, runs: Sequence[RunFiles], config: AlignConfig) -> None:

@@ -20,6 +20,7 @@ from neurocca.inference.checks import InferenceWarning
 from neurocca.inference.held_out import held_out_test
 from neurocca.inference.permutation import permutation_test
 from neurocca.inference.schemes import CircularShift, Scheme, as_scheme
+from neurocca.io.analyses import Analysis
 from neurocca.io.annex import check_here, is_unfetched
 from neurocca.io.cleaned import RunCache
 from neurocca.io.derivatives import Results, check_output, write_results
@@ -35,7 +36,7 @@ from neurocca.steps.features import films_store
 from neurocca.steps.kept_runs import Digest
 from neurocca.steps.matching import match_runs, read_features
 from neurocca.steps.record import collect
-from neurocca.steps.report import draw_report, page_name, write_index
+from neurocca.steps.report import draw_report, write_index
 from neurocca.steps.several import each_participant
 from neurocca.steps.terminal import progress_bar
 
@@ -113,9 +114,9 @@ def run_participants(
     is_new = not output_dir.exists()
     try:
         with closing(each_participant(one, recordings, n_jobs)) as verdicts:
-            for recording, verdict in zip(recordings, verdicts, strict=True):
+            for page, verdict in verdicts:
                 write_index(output_dir)
-                yield output_dir / page_name(recording.subject, recording.task), verdict
+                yield output_dir / page, verdict
     except BaseException:
         sweep(output_dir, is_new)  # what processes that were given up have left
         raise
@@ -123,7 +124,7 @@ def run_participants(
 
 @dataclass(frozen=True)
 class _OneParticipant:
-    """From one participant's files to derivatives and a report; gives the verdict."""
+    """From one participant's files to derivatives and a report; gives the name of the page, and the verdict."""
 
     bids_dir: Path
     output_dir: Path
@@ -134,7 +135,7 @@ class _OneParticipant:
     command: str
     sources: list[dict[str, str]]
 
-    def __call__(self, recording: Recording, n_jobs: int) -> pd.DataFrame:
+    def __call__(self, recording: Recording, n_jobs: int) -> tuple[str, pd.DataFrame]:
         config, digest = self.config, functools.cache(sha256)
         with FeatureStore(self.features) as store:
             log.info(
@@ -151,10 +152,11 @@ class _OneParticipant:
         results.decomposition["Command"] = self.command
         if self.sources:
             results.decomposition["SourceDatasets"] = self.sources
+        analysis = Analysis.of(results.decomposition)
         with staged(self.output_dir) as folder:
             write_results(folder, results, config)
-            draw_report(folder, recording.subject, recording.task, folder)
-        return verdict_table(results)
+            draw_report(folder, analysis, folder)
+        return analysis.page, verdict_table(results)
 
 
 def check_folders(bids_dir: Path, output_dir: Path) -> None:
@@ -175,7 +177,7 @@ def analyse(recording: Recording, assembled: Assembled, config: Config, *, n_job
     """
     design, test = assembled.design, config.inference
     scheme = CircularShift(test.min_shift) if test.scheme == CircularShift.name else as_scheme(test.scheme)
-    check_design(design, config.fit.n_components, scheme, recording.t_r)
+    check_design(design, config.fit, scheme, recording.t_r)
     # the files themselves have been checked: what fails from here on is what they hold
     try:
         return _fit_and_test(recording, assembled, config, scheme, n_jobs)
@@ -285,6 +287,6 @@ def _feature_sources(store: FeatureStore, results: Results) -> dict[str, Any]:
 def _digests(root: Path, recording: Recording, align: AlignConfig, store: Path, digest: Digest) -> list[dict[str, str]]:
     files = list(dict.fromkeys(path for run in recording.runs for path in run.files))
     # an atlas that goes by its name is nilearn's, and no file of the user's
-    files += [path for path in (Path(align.atlas), Path(align.kernel)) if path.is_file()]
+    files += [path for path in map(Path, (align.mask, align.atlas, align.label_atlas, align.kernel)) if path.is_file()]
     inside = [{"Path": Path(os.path.relpath(path, root)).as_posix(), "SHA256": digest(path)} for path in files]
     return [*inside, {"Path": store.name, "SHA256": digest(store)}]

@@ -17,7 +17,9 @@ from neurocca.cca.selection import LinearCCACV
 from neurocca.config import Config
 from neurocca.inference.held_out import HeldOutResult
 from neurocca.inference.result import PermutationResult
+from neurocca.io.analyses import segmentation_label
 from neurocca.io.derivatives import Results, component_names
+from neurocca.io.parcellation import AtlasParcels
 from neurocca.io.recording import Recording
 from neurocca.steps.assemble import Assembled
 from neurocca.steps.lag import LagCurve
@@ -77,6 +79,7 @@ def collect(
         cross_loadings=across.T,
         responses=list(assembled.responses),
         brain=assembled.brain,
+        peaks=_peaks(names, own.T, assembled) if voxels else None,
         recovery=recovery(recording, assembled, bold, own.T) if voxels and recording.simulated else None,
     )
 
@@ -97,7 +100,9 @@ def _description(
             "Kind": assembled.brain.kind,
             "Source": recording.source,
             "Space": recording.space,
+            "Segmentation": segmentation_label(align.atlas) if align.atlas else recording.seg,
             "Resolution": recording.res,
+            "Mask": config.align.mask,
             "Atlas": config.align.atlas,
         },
         "RepetitionTime": recording.t_r,
@@ -108,6 +113,8 @@ def _description(
         "DroppedFeatures": assembled.dropped_features,
         "DroppedResponses": assembled.dropped_responses,
         "Alignment": {
+            "OnsetShift": align.onset_shift,
+            "MinCoverage": align.min_coverage if align.atlas else None,
             "Response": align.response,
             "HRF": align.hrf,
             "Delays": list(align.delays),
@@ -133,10 +140,20 @@ def _description(
             "CorrectionInSample": "step-down: largest root after removal of earlier components, cumulative maximum",
         },
         "Runs": assembled.qc,
-        "Warnings": _warnings(assembled, notes),
+        "Warnings": _warnings(assembled, notes, partial=align.partial),
         "Config": asdict(config),
         "Software": _software(),
     }
+
+
+def _peaks(names: Sequence[str], maps: NDArray, assembled: Assembled) -> pd.DataFrame:
+    """Peaks of all maps, one below the other."""
+    from neurocca.io.peaks import peak_table  # slow to import
+
+    tables = [peak_table(row, assembled.brain, assembled.label_atlas) for row in maps]
+    return pd.concat([table.assign(component=name) for name, table in zip(names, tables, strict=True)])[
+        ["component", *tables[0].columns]
+    ]
 
 
 def _lag(curve: LagCurve | None) -> dict[str, Any] | None:
@@ -189,11 +206,20 @@ def _null_table(observed: NDArray, null: NDArray, names: Sequence[str]) -> pd.Da
     return table
 
 
-def _warnings(assembled: Assembled, notes: Sequence[str]) -> list[str]:
+def _warnings(assembled: Assembled, notes: Sequence[str], *, partial: bool) -> list[str]:
     found = list(notes)
+    if partial:
+        found.append(
+            "Drift and confounds were taken out of film and BOLD alike (align.partial). Both then lie outside the same "
+            "dimensions, a rearranged film does not quite, and p-values are too small: at 5 % some 10 % of unrelated "
+            "pairs were taken for real in a simulation of four runs of 150 volumes (docs/inference.md)."
+        )
     # a response without data in some run is dropped like a constant one; features without data are an error
     for what, dropped in (
-        ("constant or missing responses", assembled.dropped_responses),
+        (
+            f"constant or missing {'or barely covered ' * isinstance(assembled.brain, AtlasParcels)}responses",
+            assembled.dropped_responses,
+        ),
         ("constant features", assembled.dropped_features),
     ):
         if dropped:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from neurocca.errors import DataError, NoInputError, NoMatchError
-from neurocca.io.derivatives import analyses_of, read_decomposition, read_tables
+from neurocca.io.analyses import Analysis, analyses_of
+from neurocca.io.derivatives import read_decomposition, read_tables
 from neurocca.io.files import staged, write_text
 from neurocca.report.html import index_row, render_index, render_with_figures
 from neurocca.report.record import ReportData
@@ -14,36 +15,31 @@ from neurocca.report.record import ReportData
 log = logging.getLogger(__name__)
 
 
-def page_name(subject: str, task: str) -> str:
-    """File name of a report: one per participant and task."""
-    return f"sub-{subject}_task-{task}.html"
-
-
-def draw_report(results: Path, subject: str, task: str, destination: Path) -> None:
-    """Write a participant's page and its figures as files, from the results in one folder into another.
+def draw_report(results: Path, analysis: Analysis, destination: Path) -> None:
+    """Write an analysis's page and its figures as files, from the results in one folder into another.
 
     Raises
     ------
     NoInputError
-        When the participant has no results there.
+        When there are no such results.
     DataError
         When the results are damaged.
     """
-    tables = read_tables(results, subject, task)
-    _check_lengths(tables, results, subject, task)
+    tables = read_tables(results, analysis)
+    _check_lengths(tables, results, analysis)
     try:
         page, figures = render_with_figures(ReportData(**tables))
     except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise DataError(f"{results}: the results of sub-{subject}, task {task} are damaged: {error!r}.") from error
-    write_text(destination / page_name(subject, task), page)
-    folder = destination / f"sub-{subject}" / "figures"
+        raise DataError(f"{results}: the results of {analysis.stem} are damaged: {error!r}.") from error
+    write_text(destination / analysis.page, page)
+    folder = destination / f"sub-{analysis.subject}" / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in figures.items():
         label, ending = name.split(".")
-        (folder / f"sub-{subject}_task-{task}_desc-{label}_plot.{ending}").write_bytes(content)
+        (folder / f"{analysis.stem}_desc-{label}_plot.{ending}").write_bytes(content)
 
 
-def _check_lengths(tables: dict[str, Any], results: Path, subject: str, task: str) -> None:
+def _check_lengths(tables: dict[str, Any], results: Path, analysis: Analysis) -> None:
     """Refuse tables that are shorter than the record says."""
     d = tables["decomposition"]
     expected = {
@@ -55,7 +51,7 @@ def _check_lengths(tables: dict[str, Any], results: Path, subject: str, task: st
     for name, rows in expected.items():
         if tables[name] is not None and len(tables[name]) != rows:
             raise DataError(
-                f"{results}: the results of sub-{subject}, task {task} are damaged: {len(tables[name])} rows of "
+                f"{results}: the results of {analysis.stem} are damaged: {len(tables[name])} rows of "
                 f"{name.replace('_', ' ')}, expected {rows}."
             )
 
@@ -63,11 +59,11 @@ def _check_lengths(tables: dict[str, Any], results: Path, subject: str, task: st
 def write_index(output: Path) -> None:
     """Write ``index.html``, which lists all reports of an output directory; damaged results are named and left out."""
     rows = []
-    for subject, task in analyses_of(output):
+    for analysis in analyses_of(output):
         try:
-            rows.append(index_row(read_decomposition(output, subject, task), href=page_name(subject, task)))
+            rows.append(index_row(read_decomposition(output, analysis), href=analysis.page))
         except (DataError, KeyError, TypeError) as error:
-            log.warning("left out of the index: sub-%s, task %s: %s", subject, task, error)
+            log.warning("left out of the index: %s: %s", analysis.stem, error)
     write_text(output / "index.html", render_index(rows))
 
 
@@ -76,12 +72,12 @@ def write_reports(output: Path, labels: Sequence[str] = ()) -> list[Path]:
     found = analyses_of(output)
     if not found:
         raise NoInputError(f"{output}: no neurocca results: run the participant level first.")
-    asked = {label.removeprefix("sub-") for label in labels} or {subject for subject, _ in found}
-    if unknown := sorted(asked - {subject for subject, _ in found}):
+    asked = {label.removeprefix("sub-") for label in labels} or {analysis.subject for analysis in found}
+    if unknown := sorted(asked - {analysis.subject for analysis in found}):
         raise NoMatchError(f"{output}: no results of participant {', '.join(unknown)}.")
-    chosen = [(subject, task) for subject, task in found if subject in asked]
-    for subject, task in chosen:
+    chosen = [analysis for analysis in found if analysis.subject in asked]
+    for analysis in chosen:
         with staged(output) as folder:
-            draw_report(output, subject, task, folder)
+            draw_report(output, analysis, folder)
     write_index(output)
-    return [output / page_name(subject, task) for subject, task in chosen]
+    return [output / analysis.page for analysis in chosen]

@@ -61,13 +61,13 @@ def align_features(
     Raises
     ------
     ValueError
-        When the film ends more than one volume before the run, or outlasts it by more than ``max_excess``; when a
-        kernel or nuisance variables are asked for and missing.
+        When the film ends more than one volume before the volumes that are kept, or outlasts the run by more than
+        ``max_excess``; when a kernel or nuisance variables are asked for and missing.
     """
     if config.partial and nuisance is None:
         raise ValueError("align.partial takes the nuisance variables of the run's BOLD.")
     for space in series:
-        _check_duration(space, n_volumes * t_r, t_r, onset, config.max_excess)
+        _check_duration(space, n_volumes * t_r, t_r * (1 + cut[1]), onset, config.max_excess)
     seconds = config.slice_reference * t_r if reference is None else reference
     response = np.hstack([_respond(space, n_volumes, t_r, config, onset, seconds, kernel) for space in series])
     if config.partial and nuisance is not None:
@@ -198,9 +198,10 @@ def _basis_names(model: str) -> list[str]:
     return ["", *model.split(" + ")[1:]]
 
 
-def _check_duration(series: FeatureSeries, run: float, t_r: float, onset: float, max_excess: float) -> None:
+def _check_duration(series: FeatureSeries, run: float, missing: float, onset: float, max_excess: float) -> None:
+    """Refuse features that end more than ``missing`` seconds before a run, or outlast it by more than the excess."""
     end = series.duration + onset
-    if end < run - t_r:
+    if end < run - missing:
         raise ValueError(f"features end at {end:.1f} s, but the run's volumes end at {run:.1f} s.")
     if end > run + max_excess:
         raise ValueError(

@@ -154,6 +154,49 @@ def test_parcels_without_voxels_are_dropped_and_named(bold, atlas_path, tmp_path
     assert "V1_1, elsewhere" in caplog.text
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_parcels_of_too_little_coverage_are_left_out(labels, tmp_path, rng, weighted, caplog):
+    """Box 1 loses three quarters to the mask, box 2 a third; box 9 loses half to the edge of the images."""
+    data = rng.normal(100, 9, (*SHAPE, 20)).astype(np.float32)[:, :12]
+    bold = save_nifti(tmp_path / "cut_bold.nii.gz", data, AFFINE)
+    inside = np.ones(data.shape[:3], np.uint8)
+    inside[1:4], inside[6] = 0, 0
+    mask = save_nifti(tmp_path / "mask.nii.gz", inside, AFFINE)
+    if weighted:
+        path = save_nifti(
+            tmp_path / "a_probseg.nii.gz",
+            np.stack([labels == v for v in (1, 2, 4, 9)], axis=-1) * np.float32(0.7),
+            AFFINE,
+        )
+    else:
+        path = save_nifti(tmp_path / "a_dseg.nii.gz", labels, AFFINE)
+    atlas = read_atlas(path)
+    covered = dict(zip(atlas.labels, (0.25, 2 / 3, 1, 0.5), strict=True))
+    for least in (0, 0.25, 0.3, 0.5, 0.51, 0.7, 1):
+        brain = open_brain([(bold,)], [mask], atlas, min_coverage=least)
+        assert brain.labels == tuple(name for name, share in covered.items() if share >= least)
+        assert brain.dropped == tuple(name for name, share in covered.items() if share < least)
+    assert "3 parcels have less than 100 % of their voxels in" in caplog.text
+    whole = open_brain([(bold,)], [mask], atlas)
+    np.testing.assert_array_equal(brain.read((bold,))[:, 0], whole.read((bold,))[:, 2])
+
+
+def test_parcels_whose_voxels_do_not_vary_are_missing_in_that_run(labels, atlas_path, tmp_path, rng):
+    data = rng.normal(100, 9, (*SHAPE, 20)).astype(np.float32)
+    data[1:4] = 0  # three quarters of box 1, as outside of a field of view
+    bold = save_nifti(tmp_path / "b_bold.nii.gz", data, AFFINE)
+    atlas = read_atlas(atlas_path)
+    for least, missing in ((0, []), (0.25, []), (0.26, [0]), (1, [0])):
+        series = open_brain([(bold,)], atlas=atlas, min_coverage=least).read((bold,))
+        assert np.flatnonzero(np.isnan(series).any(axis=0)).tolist() == missing
+    np.testing.assert_allclose(series[:, 1], data[labels == 2].mean(axis=0), rtol=1e-6)
+    inside = np.zeros(SHAPE, np.uint8)
+    inside[1, 2, 3] = 1
+    mask = save_nifti(tmp_path / "one.nii.gz", inside, AFFINE)
+    with pytest.raises(DataError, match=r"no parcel has 50 % of its voxels in .*b_bold\.nii\.gz"):
+        open_brain([(bold,)], [mask], atlas, min_coverage=0.5)
+
+
 def test_names_at_points(atlas_path):
     atlas = read_atlas(atlas_path)
     points = nib.affines.apply_affine(AFFINE, [[1, 2, 3], [13, 14, 8], [0, 0, 0], [-3, 0, 0], [5.4, 4, 4], [5.6, 4, 4]])

@@ -224,6 +224,54 @@ def test_runs_must_fit_to_each_other(subject, tmp_path, columns):
     assert open_brain(kinds["nifti"]).read(kinds["nifti"][0]).shape == columns[0].shape  # the mask told from them
 
 
+def test_a_region_may_show_more_of_the_brain_than_the_volumes(subject, columns, tmp_path, caplog):
+    """The same voxels in a larger or a smaller box: nothing is interpolated, and what lies outside is counted."""
+    root, kinds = subject
+    whole = np.random.default_rng(8).random(files.SHAPE) < 0.6
+    there = whole & files.inside()
+    path = files.save_nifti(
+        tmp_path / "region.nii.gz", np.pad(whole.astype(np.uint8), ((2, 1), (0, 3), (4, 0))), _moved(-2, 0, -4)
+    )
+    brain = open_brain(kinds["nifti"], [root / "mask.nii.gz"], region=path)
+    np.testing.assert_array_equal(brain.read(kinds["nifti"][0]), columns[0][:, there[files.inside()]])
+    assert brain.labels == tuple("voxel_{}_{}_{}".format(*ijk) for ijk in np.argwhere(there))
+    assert not caplog.messages
+    alone = open_brain(kinds["nifti"], region=path)
+    assert len(alone.labels) == whole.sum()
+    part = files.save_nifti(tmp_path / "part.nii.gz", np.ones((4, 4, 4), np.uint8), _moved(4, -1, 0))
+    assert len(open_brain(kinds["nifti"], region=part).labels) == 2 * 3 * 4
+    assert "40 voxels lie outside of" in caplog.text
+
+
+def test_a_region_of_other_voxels_is_refused(subject, tmp_path):
+    root, kinds = subject
+    ones = np.ones(files.SHAPE, np.uint8)
+    finer = files.AFFINE @ np.diag([0.5, 1, 1, 1])
+    for affine, message in [
+        (
+            _moved(0.5, 0, 0),
+            r"r\.nii\.gz: its voxels are not those of .*: its grid is .* \(10.5, -9, -6\), theirs .* \(12, -9",
+        ),
+        (finer, r"of 1.5 x 3 x 3 mm .*, theirs .* of 3 x 3 x 3 mm"),
+        (_moved(50, 0, 0), r"r\.nii\.gz: no voxel of it lies in .*bold\.nii\.gz: its grid is .*, theirs"),
+    ]:
+        path = files.save_nifti(tmp_path / "r.nii.gz", ones, affine)
+        with pytest.raises(DataError, match=message):
+            open_brain(kinds["nifti"], region=path)
+    nowhere = files.save_nifti(tmp_path / "n.nii.gz", (~files.inside()).astype(np.uint8))
+    with pytest.raises(DataError, match=r"masks .*mask\.nii\.gz and .*n\.nii\.gz: no voxel is inside all of them"):
+        open_brain(kinds["nifti"], [root / "mask.nii.gz"], region=nowhere)
+    with pytest.raises(UsageError, match="a mask goes with volumes"):
+        open_brain(kinds["table"], region=nowhere)
+
+
+def _moved(*voxels: float) -> np.ndarray:
+    """Affine of a grid whose first voxel is where the subject's would have these indices."""
+    affine = files.AFFINE.copy()
+    affine[:3, 3] = nib.affines.apply_affine(files.AFFINE, voxels)
+    return affine
+
+
 @pytest.mark.parametrize("kind", ["nifti", "gifti", "dense", "parcellated", "table"])
 def test_broken_files_are_named_in_one_line(subject, tmp_path, kind):
     run = subject[1][kind][0]

@@ -267,3 +267,23 @@ def test_reports_do_not_change_their_data(parcels):
     pd.testing.assert_frame_equal(parcels.bold_variates, before[0])
     assert repr(parcels.decomposition) == before[1]
     assert np.isfinite(parcels.null.to_numpy()).all()
+
+
+def test_the_strongest_peaks_are_in_the_page(voxels):
+    rows = [
+        ("cca_00", "1", 12.0, -60.0, 3.0, 0.41, 5400.0, "Cuneus_R"),
+        ("cca_00", "1a", 15.0, -70.0, 3.0, 0.40, np.nan, "Hidden"),
+        ("cca_00", "2", -45.0, 20.0, 9.0, -0.52, 270.0, np.nan),
+        ("cca_01", "1", 0.0, 0.0, 0.0, 0.2, 27.0, "Vermis"),
+    ]
+    columns = ["component", "cluster", "x", "y", "z", "value", "volume", "label"]
+    peaks = pd.DataFrame(rows, columns=columns)
+    text = render(replace(voxels, peaks=peaks))
+    tables = re.findall(r'aria-label="Peaks of (cca_0\d)">(.*?)</table>', text, re.DOTALL)
+    assert [name for name, _ in tables] == ["cca_00", "cca_01"]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", tables[0][1])
+    assert cells == ["0.41", "12", "−60", "3", "5.40", "Cuneus_R", "−0.52", "−45", "20", "9", "0.27", "–"]
+    assert "Hidden" not in text
+    unnamed = render(replace(voxels, peaks=peaks.drop(columns="label")))
+    assert '<th scope="col" class="left">parcel</th>' not in unnamed
+    assert "Peaks of the map" not in render(voxels)

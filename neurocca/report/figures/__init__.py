@@ -8,11 +8,13 @@ from neurocca.report.figures.lag import lag_curve
 from neurocca.report.figures.parcels import parcel_loadings
 from neurocca.report.figures.selection import shrinkage_curve
 from neurocca.report.figures.series import time_courses
+from neurocca.report.figures.surfaces import fits_mesh, surface_map
 
 __all__ = [
     "augmentation_drift",
     "brain_map",
     "feature_loadings",
+    "fits_mesh",
     "held_out_overview",
     "held_out_per_run",
     "lag_curve",
@@ -20,6 +22,7 @@ __all__ = [
     "null_histogram",
     "parcel_loadings",
     "shrinkage_curve",
+    "surface_map",
     "time_courses",
     "variant_labels",
 ]

@@ -68,10 +68,10 @@ def brain_map(image: nibabel.Nifti1Image, *, standard: bool = True, width: int =
                 black_bg=False, draw_cross=False,
             )  # fmt: skip
             slices.annotate(left_right=False, positions=True, size=10)
-        _colour_scale(fig, limit)
+        colour_scale(fig, limit)
         buffer = io.BytesIO()
         fig.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(_compact(buffer.getvalue())).decode("ascii")
+    return png_uri(buffer.getvalue())
 
 
 def _cuts(image: nibabel.Nifti1Image, standard: bool) -> dict[str, tuple[float, ...]]:
@@ -104,7 +104,8 @@ def map_range(image: nibabel.Nifti1Image) -> tuple[float, float]:
     return float(inside.max()), float(np.quantile(inside, 1 - SHARE_SHOWN))
 
 
-def _colour_scale(fig: Figure, limit: float) -> None:
+def colour_scale(fig: Figure, limit: float) -> None:
+    """Draw the colours from -limit to limit at the right of a figure."""
     ax = fig.add_axes((0.905, 0.2, 0.02, 0.5))
     ramp = np.linspace(-1, 1, 256)[:, None]
     ax.imshow(ramp, cmap=SIGNED_MAP, aspect="auto", origin="lower", extent=(0, 1, -limit, limit))
@@ -114,6 +115,11 @@ def _colour_scale(fig: Figure, limit: float) -> None:
     ax.tick_params(length=0, pad=2)
     ax.spines[:].set_visible(False)
     ax.set_title("loading", fontsize=10, pad=8)
+
+
+def png_uri(png: bytes) -> str:
+    """Data-URI of a picture, made small."""
+    return "data:image/png;base64," + base64.b64encode(_compact(png)).decode("ascii")
 
 
 def _compact(png: bytes) -> bytes:

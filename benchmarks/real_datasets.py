@@ -1,0 +1,117 @@
+"""Real data, laid out as a user would have them, through the command line: what is found, and what must not be.
+
+FOLDER holds `sherlock` (voxels of the posterior medial cortex, and annotations of the film), `song` (parcels of viewers
+of a sitcom, and of the same people at rest) and `alice` (six regions of listeners to a story). Each is written as BIDS
+or as a folder of parcel tables, and analysed by `neurocca features` and `neurocca BIDS_DIR OUTPUT_DIR participant`. The
+features of the sitcom against rest are the negative control.
+
+    python benchmarks/real_datasets.py FOLDER --publish docs
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import real_layouts as layouts
+from tables import publish
+
+ALPHA = 0.05
+
+DATASETS: dict[str, tuple[str, Callable[[Path, Path], None], Sequence[str]]] = {
+    "Sherlock, voxels of posterior medial cortex": (
+        "sherlock",
+        layouts.write_sherlock,
+        ("--mask", "mask.nii.gz", *layouts.SHERLOCK_OPTIONS),
+    ),
+    "SONG, sitcom": ("song", lambda data, to: layouts.write_song(data, to, "film"), ()),
+    "SONG, ten minutes of it": ("song", lambda data, to: layouts.write_song(data, to, "window"), ()),
+    "SONG, rest with the same features": ("song", lambda data, to: layouts.write_song(data, to, "rest"), ()),
+    "Alice, story": ("alice", layouts.write_alice, ()),
+}
+
+
+def run(*arguments: str, folder: Path) -> None:
+    subprocess.run([sys.executable, "-m", "neurocca", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def analyse(folder: Path, options: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Records of all participants, with the null's 95th percentile of the largest component."""
+    tables = sorted(path.name for path in folder.glob("run-*_timeseries.tsv"))
+    run("features", *tables, "-o", "features.h5", folder=folder)
+    files = ("--features", "features.h5", "--config-file", "config.toml")
+    run("dataset", "out", "participant", *files, *options, folder=folder)
+    found = {}
+    for path in sorted(folder.glob("out/sub-*/func/*_decomposition.json")):
+        record = json.loads(path.read_text())
+        null = pd.read_csv(
+            path.with_name(path.name.replace("cca_decomposition.json", "ccaHeldOut_permutations.tsv")), sep="\t"
+        )
+        record["Null95"] = float(null.iloc[1:, 1:].max(axis=1).quantile(0.95))
+        found[record["Subject"]] = record
+    return found
+
+
+def summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    components = [record["Components"] for record in records]
+    r = np.array([[c["HeldOutCorrelation"] for c in of] for of in components])
+    p = np.array([[c["PValueHeldOut"] for c in of] for of in components])
+    return {
+        "participants": len(records),
+        "volumes": records[0]["NumberOfVolumes"],
+        "features": records[0]["NumberOfFeatures"],
+        "columns": records[0]["NumberOfResponses"],
+        "r": r.mean(axis=0).round(3).tolist(),
+        "r_min": r.min(axis=0).round(3).tolist(),
+        "r_max": r.max(axis=0).round(3).tolist(),
+        "null95": round(float(np.mean([record["Null95"] for record in records])), 3),
+        "found": np.sum(p < ALPHA, axis=0).tolist(),
+        "any_found": int(np.sum(p.min(axis=1) < ALPHA)),
+        "lag": [record["Lag"]["Peak"] if record["Lag"] else None for record in records],
+    }
+
+
+def row(name: str, s: dict[str, Any]) -> str:
+    if s["participants"] == 1:
+        r = [f"{m:.2f}" for m in s["r"]]
+    else:
+        r = [f"{m:.2f} ({low:.2f} to {high:.2f})" for m, low, high in zip(s["r"], s["r_min"], s["r_max"], strict=True)]
+    size = f"{s['volumes']} × {s['features']} × {s['columns']}"
+    return f"| {name} | {size} | {' | '.join(r)} | {s['null95']:.2f} | {s['any_found']} of {s['participants']} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--n-permutations", type=int, default=999)
+    parser.add_argument("--publish", type=Path, metavar="DOCS")
+    args = parser.parse_args()
+    lines = [
+        "| data | volumes × features × columns | held-out r 1 | 2 | 3 | 95 % of the null | participants with p < .05 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    figures = {}
+    for name, (source, write, options) in DATASETS.items():
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            write(args.folder / source, folder)
+            records = analyse(folder, (*options, "--n-permutations", str(args.n_permutations), "--n-jobs", "2"))
+        parts = {name: [r for s, r in records.items() if s != "mean"]}
+        if "mean" in records:
+            parts[f"{name}, mean of all"] = [records["mean"]]
+        for part, of in parts.items():
+            figures[part] = summary(of)
+            lines.append(row(part, figures[part]))
+            print(lines[-1], flush=True)
+    if args.publish:
+        publish("real_datasets", lines, {"n_permutations": args.n_permutations, "data": figures}, args.publish)
+
+
+if __name__ == "__main__":
+    main()
