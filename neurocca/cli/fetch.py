@@ -67,7 +67,7 @@ def _get(plan: "Plan", jobs: int) -> None:
     with progress_bar(size, "fetch", "B") as done:
         doing.fetch(plan, jobs=jobs, progress=done)
     n_files = sum(len(part.files) for part in plan.parts)
-    print(f"{n_files} files in {plan.root}; {as_size(size)} came")
+    print(f"{n_files} {'file' if n_files == 1 else 'files'} in {plan.root}; {as_size(size)} came")
 
 
 def _listed(plan: "Plan") -> str:
