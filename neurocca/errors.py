@@ -3,6 +3,9 @@
 The codes are those of the BIDS execution specification (BEP027, "Exit codes").
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 
 class NeuroccaError(Exception):
     """Base of all errors that end the command line with one clear line."""
@@ -44,9 +47,20 @@ class NoInputError(NeuroccaError, FileNotFoundError):
 
 
 class ContentNotHereError(NoInputError):
-    """A file of a DataLad dataset whose content has not been fetched (75: the same command works after fetching)."""
+    """Files of DataLad datasets whose content has not been fetched (75: the same command works after fetching).
+
+    Parameters
+    ----------
+    message : str
+    paths : sequence of Path
+        The files.
+    """
 
     exit_code = 75
+
+    def __init__(self, message: str, paths: Sequence[Path] = ()) -> None:
+        super().__init__(message)
+        self.paths = tuple(paths)
 
 
 class OutputError(NeuroccaError, OSError):

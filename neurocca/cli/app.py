@@ -4,13 +4,14 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import neurocca
 from neurocca.cli.data import add_data_options, as_query
 from neurocca.cli.features import features
+from neurocca.cli.fetch import fetch
 from neurocca.cli.parser import Parser, add, check_jobs, start_logging
 from neurocca.config import Config
 from neurocca.errors import NeuroccaError, NoInputError, UnknownLevelError, UsageError
@@ -21,6 +22,7 @@ LEVELS = ("participant",)
 
 EPILOG = """\
 Helper verbs (each has its own --help):
+  neurocca fetch studyforrest|dsXXXXXX|URL DEST   get the files of a DataLad dataset that are needed
   neurocca features SOURCE [SOURCE ...] -o FILE   film or annotations to a feature store
   neurocca report OUTPUT_DIR                      make the reports of an output directory again
   neurocca demo [DIR]                             simulated example: film to report
@@ -33,7 +35,12 @@ Exit codes: 0 ok; 1 unexpected failure; 17 unknown analysis level; 18 filters se
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and give back its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verbs: dict[str, Callable[[list[str]], None]] = {"features": features, "report": _report, "demo": _demo}
+    verbs: dict[str, Callable[[list[str]], None]] = {
+        "fetch": fetch,
+        "features": features,
+        "report": _report,
+        "demo": _demo,
+    }
     try:
         if arguments and arguments[0] in verbs:
             verbs[arguments[0]](arguments[1:])
@@ -168,7 +175,7 @@ def _demo(arguments: list[str]) -> None:
     start_logging(args.verbose)
     args.bids_dir, args.output_dir = args.directory / "dataset", args.directory / "derivatives"
     args.work_dir = args.directory / "work"
-    args.features = args.t_r = None
+    args.features = args.t_r = args.datalad_get = args.datalad_drop = None
     if (args.bids_dir / "dataset_description.json").is_file():
         print(f"Using the film and simulated BOLD in {args.bids_dir}")
     else:
@@ -204,8 +211,10 @@ def _make_demo_dataset(folder: Path, generated: bool) -> None:
 
 def _run_participants(args: argparse.Namespace, config: Config, query: Query, command: Sequence[str]) -> None:
     _check_folders(args)
+    from neurocca.steps.content import MissingContent
     from neurocca.steps.participant import run_participants
 
+    content = MissingContent() if args.datalad_get else None
     verdicts = run_participants(
         args.bids_dir,
         args.output_dir,
@@ -216,7 +225,16 @@ def _run_participants(args: argparse.Namespace, config: Config, query: Query, co
         low_memory=args.low_mem,
         n_jobs=args.n_jobs,
         command=" ".join(command),
+        content=content,
     )
+    try:
+        _print(verdicts)
+    finally:
+        if content is not None and args.datalad_drop:
+            content.drop()
+
+
+def _print(verdicts: Iterable[tuple[Path, Any]]) -> None:
     for page, verdict in verdicts:
         print(f"\n{page}")
         print(verdict.to_string(index=False, float_format=lambda value: f"{value:.3f}"))

@@ -38,6 +38,9 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     add(data, "--bids-database-dir", type=Path, metavar="DIR", help="where pybids keeps its index of the datasets")
     add(data, "--t-r", type=float, metavar="SECONDS", help="repetition time, for data that do not say it")
+    fetched = argparse.BooleanOptionalAction
+    add(data, "--datalad-get", action=fetched, default=True, help="get the content of annexed inputs that is not here")
+    add(data, "--datalad-drop", action="store_true", help="let go of the content that this command got, at the end")
     add(data, "--features", type=Path, metavar="FILE", help="feature store (default: made from the events' films)")
 
 

@@ -34,7 +34,9 @@ def check_here(paths: Iterable[Path]) -> None:
     if not absent:
         return
     others = f" and that of {len(absent) - 1} other files" if len(absent) > 1 else ""
-    raise ContentNotHereError(f"{absent[0]}: its content{others} is not here: get it with: {get_command(absent)}")
+    raise ContentNotHereError(
+        f"{absent[0]}: its content{others} is not here: get it with: {get_command(absent)}", absent
+    )
 
 
 def is_unfetched(path: Path) -> bool:
@@ -45,6 +47,11 @@ def is_unfetched(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(len(_POINTER)) == _POINTER
+
+
+def is_here(path: Path) -> bool:
+    """Whether a path is a file whose content can be read."""
+    return path.is_file() and not is_unfetched(path)
 
 
 def get_command(paths: Iterable[Path]) -> str:
@@ -58,12 +65,13 @@ def get_command(paths: Iterable[Path]) -> str:
     by_dataset: dict[Path, list[str]] = {}
     for path in paths:
         path = path.absolute()
-        root = _dataset_root(path)
+        root = dataset_root(path)
         by_dataset.setdefault(root, []).append(shlex.quote(path.relative_to(root).as_posix()))
     commands = [f"cd {shlex.quote(str(root))} && datalad get {' '.join(names)}" for root, names in by_dataset.items()]
     return " && ".join(commands)
 
 
-def _dataset_root(path: Path) -> Path:
+def dataset_root(path: Path) -> Path:
+    """Root of the innermost dataset that a file lies in."""
     # .git is a file, not a folder, in a subdataset; the innermost dataset is the one that knows the file
     return next((folder for folder in path.parents if (folder / ".git").exists()), path.parent)

@@ -166,7 +166,7 @@ def write_results(folder: Path, results: Results, config: Config) -> None:
         write_text(analysis.file(folder, "desc-cca_peaks.json"), json_text(PEAKS))
     _write_maps(folder, analysis, results)
     write_text(folder / "logs" / f"{analysis.stem}_config.toml", config.to_toml())
-    _write_dataset_files(folder)
+    _write_dataset_files(folder, results.decomposition.get("SourceDatasets"))
 
 
 def read_decomposition(output: Path, analysis: Analysis) -> dict[str, Any]:
@@ -240,14 +240,16 @@ def _write_maps(folder: Path, analysis: Analysis, results: Results) -> None:
         results.brain.write(maps, analysis.file(folder, name), names, text)
 
 
-def _write_dataset_files(folder: Path) -> None:
-    description = {
+def _write_dataset_files(folder: Path, sources: list[dict[str, str]] | None) -> None:
+    description: dict[str, Any] = {
         "Name": "neurocca: shared components of film features and BOLD",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "License": "CC0",
         "GeneratedBy": [{"Name": "neurocca", "Version": neurocca.__version__}],
     }
+    if sources:
+        description["SourceDatasets"] = sources
     write_text(folder / "dataset_description.json", json_text(description))
     write_text(folder / ".bidsignore", BIDSIGNORE)
     write_text(folder / "descriptions.tsv", DESCRIPTIONS)

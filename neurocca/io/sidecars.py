@@ -102,7 +102,8 @@ def agreed_repetition_time(bold: Path, timing: Timing, t_r: float = 0.0) -> floa
     if not statements and timing.unfetched:
         raise ContentNotHereError(
             f"{timing.unfetched[0]}: its content is not here, and nothing else says the repetition time: get it with: "
-            f"{get_command(timing.unfetched)}"
+            f"{get_command(timing.unfetched)}",
+            timing.unfetched,
         )
     if not statements:
         raise DataError(
@@ -141,7 +142,7 @@ def read_json(path: Path) -> dict[str, Any]:
         The message names the file.
     """
     if is_unfetched(path):
-        raise ContentNotHereError(f"{path}: its content is not here: get it with: {get_command([path])}")
+        raise ContentNotHereError(f"{path}: its content is not here: get it with: {get_command([path])}", [path])
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -24,12 +24,14 @@ from neurocca.io.analyses import Analysis
 from neurocca.io.annex import check_here, is_unfetched
 from neurocca.io.cleaned import RunCache
 from neurocca.io.derivatives import Results, check_output, write_results
+from neurocca.io.fetch_record import source_datasets
 from neurocca.io.files import sha256, staged, sweep
 from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
 from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
 from neurocca.steps.assemble import Assembled, assemble, check_design
+from neurocca.steps.content import MissingContent
 from neurocca.steps.features import films_store
 from neurocca.steps.kept_runs import Digest
 from neurocca.steps.matching import match_runs, read_features
@@ -58,6 +60,7 @@ def run_participants(
     low_memory: bool = False,
     n_jobs: int = 1,
     command: str = "",
+    content: MissingContent | None = None,
 ) -> Iterator[tuple[Path, pd.DataFrame]]:
     """Analyse participants and write their derivatives and reports.
 
@@ -82,6 +85,8 @@ def run_participants(
         not depend on it. Memory is that of one participant for each at the same time.
     command : str
         The command line, for the record.
+    content : MissingContent, optional
+        Gets the content of annexed inputs; without it, content that is not here is an error.
 
     Yields
     ------
@@ -92,16 +97,20 @@ def run_participants(
     """
     query = query or Query()
     check_folders(bids_dir, output_dir)
-    recordings = find_recordings(bids_dir, query, t_r=config.align.t_r)
+    read = content.reading if content is not None else lambda reading: reading()
+    recordings = read(lambda: find_recordings(bids_dir, query, t_r=config.align.t_r))
     check_output(output_dir)
     if features is None:
-        features = films_store(_shared_films(recordings), work_dir or WORK, config.features)
+        films = read(lambda: _shared_films(recordings))
+        features = films_store(films, work_dir or WORK, config.features)
     cache = RunCache((work_dir or WORK) / "cleaned") if work_dir is not None or low_memory else None
     with FeatureStore(features) as store:
         recordings = [match_runs(recording, store, config.align, strict=query.strict) for recording in recordings]
         for recording in recordings:
             read_features(store, recording, config.align)
-    one = _OneParticipant(bids_dir, output_dir, config, features, cache, low_memory, command)
+    folders = {path.parent for recording in recordings for run in recording.runs for path in run.files}
+    sources = source_datasets([bids_dir, *sorted(folders)])
+    one = _OneParticipant(bids_dir, output_dir, config, features, cache, low_memory, command, sources)
     is_new = not output_dir.exists()
     try:
         with closing(each_participant(one, recordings, n_jobs)) as verdicts:
@@ -124,6 +133,7 @@ class _OneParticipant:
     cache: RunCache | None
     low_memory: bool
     command: str
+    sources: list[dict[str, str]]
 
     def __call__(self, recording: Recording, n_jobs: int) -> tuple[str, pd.DataFrame]:
         config, digest = self.config, functools.cache(sha256)
@@ -140,6 +150,8 @@ class _OneParticipant:
             results.decomposition["Inputs"] = _digests(self.bids_dir, recording, config.align, store.path, digest)
             results.decomposition["FeatureSources"] = _feature_sources(store, results)
         results.decomposition["Command"] = self.command
+        if self.sources:
+            results.decomposition["SourceDatasets"] = self.sources
         analysis = Analysis.of(results.decomposition)
         with staged(self.output_dir) as folder:
             write_results(folder, results, config)

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 _HIDDEN = ContextVar("hidden", default=False)
 
@@ -13,12 +14,13 @@ _HIDDEN = ContextVar("hidden", default=False)
 def progress_bar(total: int, description: str, unit: str = "it") -> Iterator[Callable[[int], object]]:
     """Bar over ``total`` units, with their rate and the time left; gives the function to call with the units done.
 
-    Off when not a terminal, and inside of `without_bars`.
+    Off when not a terminal, and inside of `without_bars`. Of bytes, unit "B", it shows multiples.
     """
     from tqdm import tqdm
 
     disable = True if _HIDDEN.get() else None
-    with tqdm(total=total, desc=description, unit=unit, disable=disable, leave=False, dynamic_ncols=True) as bar:
+    options: dict[str, Any] = {"unit": unit, "unit_scale": unit == "B", "disable": disable}
+    with tqdm(total=total, desc=description, leave=False, dynamic_ncols=True, **options) as bar:
         yield bar.update
 
 

@@ -33,6 +33,8 @@ CONFIG = """
 fd_threshold = 1.0
 [fit]
 n_components = 2
+shrinkage_x = [0.1]
+shrinkage_y = [0.1, 0.5]
 [inference]
 n_permutations = 39
 """
