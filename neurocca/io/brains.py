@@ -128,12 +128,12 @@ def open_brain(
     runs : sequence of tuples of Path
     masks : sequence of Path
         For volumes: brain masks on their grid; what all of them hold is analysed. None: told from the volumes
-        (`neurocca.io.volumes.shared_mask`, which reads all of them once), or with an atlas its parcels alone.
+        (`neurocca.io.masks.shared_mask`, which reads all of them once), or with an atlas its parcels alone.
     atlas : Atlas, optional
         For volumes: average them within its parcels.
     region : Path, optional
         For volumes: another mask, of whose voxels those are analysed that all masks hold. It may show more of the
-        brain than the volumes (`neurocca.io.volumes.read_region`).
+        brain than the volumes (`neurocca.io.masks.read_region`).
     min_coverage : float
         With an atlas: share of its voxels that a parcel must have (`neurocca.io.parcellation.place_atlas`).
     smoothing : float
@@ -199,7 +199,8 @@ def _volumes(
     smoothing: float,
 ) -> Brain:
     from neurocca.io.images import check_grid, load_image
-    from neurocca.io.volumes import Voxels, both_masks, intersect_masks, read_region, shared_mask
+    from neurocca.io.masks import both_masks, intersect_masks, read_region, shared_mask
+    from neurocca.io.volumes import Voxels
 
     first = load_image(bold[0], ndim=4)
     for path in bold[1:]:

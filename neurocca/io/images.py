@@ -53,7 +53,7 @@ def load_image(path: Path | str, ndim: int | None = None) -> Nifti1Image:
     ----------
     path : path
     ndim : int, optional
-        Number of dimensions that it must have.
+        Number of dimensions that it must have; more of length 1 at the end, as some programs write them, are dropped.
 
     Raises
     ------
@@ -63,6 +63,9 @@ def load_image(path: Path | str, ndim: int | None = None) -> Nifti1Image:
     image = open_image(path)
     if not isinstance(image, Nifti1Image):
         raise DataError(f"image {path}: not NIfTI but {type(image).__name__}.")
+    if ndim is not None and len(image.shape) > ndim and set(image.shape[ndim:]) == {1}:
+        with reading(path):
+            image = image.slicer[(slice(None),) * ndim + (0,) * (len(image.shape) - ndim)]
     if ndim is not None and len(image.shape) != ndim:
         raise DataError(f"image {path}: has shape {image.shape}, but {ndim} dimensions are needed.")
     return image

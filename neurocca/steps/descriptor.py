@@ -57,7 +57,7 @@ def describe_inputs(
 def _parcels(align: AlignConfig) -> list[str]:
     """The mask and the atlases that the configuration names, which must be there."""
     from neurocca.io.atlas import read_atlas
-    from neurocca.io.volumes import read_mask
+    from neurocca.io.masks import read_mask
 
     found = []
     if align.mask:

@@ -8,8 +8,9 @@ import pytest
 from neurocca.errors import DataError, NoInputError, UsageError
 from neurocca.io.atlas import read_atlas
 from neurocca.io.brains import open_brain, usable_columns
+from neurocca.io.masks import read_mask
 from neurocca.io.peaks import peak_table
-from neurocca.io.volumes import Voxels, read_mask
+from neurocca.io.volumes import Voxels
 from tests.io.brain_files import save_nifti
 
 AFFINE = np.array([[-4.0, 0, 0, 40], [0, 4, 0, -44], [0, 0, 4, -30], [0, 0, 0, 1]])

@@ -11,7 +11,7 @@ from neurocca.errors import DataError, NoInputError, UsageError
 from neurocca.io import images
 from neurocca.io.atlas import read_atlas
 from neurocca.io.brains import open_brain, usable_columns
-from neurocca.io.volumes import read_mask
+from neurocca.io.masks import read_mask
 from tests.io import brain_files as files
 
 KINDS = ["nifti", "gifti", "dense", "parcellated", "table", "atlas"]

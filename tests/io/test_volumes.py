@@ -3,7 +3,7 @@ import pytest
 from nibabel.nifti1 import Nifti1Image
 
 from neurocca.errors import DataError, NoInputError
-from neurocca.io import images, volumes
+from neurocca.io import images, masks, volumes
 
 AFFINE = np.array([[-5.0, 0, 0, 50], [0, 5, 0, -60], [0, 0, 5, -40], [0, 0, 0, 1]])
 SHAPE = (30, 32, 28)
@@ -45,7 +45,7 @@ def test_header(tmp_path, runs):
 
 
 def test_shared_mask_is_the_brain_without_what_is_constant_or_not_finite_in_any_run(runs, ball):
-    mask = np.asarray(volumes.shared_mask(runs).dataobj) > 0
+    mask = np.asarray(masks.shared_mask(runs).dataobj) > 0
     assert not mask[15, 16, 14]
     assert not mask[15, 16, 15]
     assert (mask & ~ball).sum() == 0
@@ -58,11 +58,11 @@ def test_shared_mask_of_masked_images_is_all_that_varies(tmp_path, ball):
     # intensity falls smoothly, so that a histogram rule would cut somewhere inside
     data = small[..., None] * (np.linspace(1, 1000, SHAPE[1])[None, :, None, None] + rng.normal(0, 1, (*SHAPE, 4)))
     path = volumes.save_image(_image(data), tmp_path / "masked.nii.gz")
-    np.testing.assert_array_equal(np.asarray(volumes.shared_mask([path]).dataobj), small)
+    np.testing.assert_array_equal(np.asarray(masks.shared_mask([path]).dataobj), small)
 
 
 def test_volumes_to_rows_and_back(runs):
-    mask = volumes.shared_mask(runs)
+    mask = masks.shared_mask(runs)
     inside = np.asarray(mask.dataobj) > 0
     rows = volumes.read_volumes(runs[0], mask)
     assert rows.shape == (6, inside.sum())
@@ -91,10 +91,18 @@ def test_mask_is_brought_to_another_grid(tmp_path, ball, runs):
     fine[:3, 3] -= np.diag(AFFINE)[:3] / 4  # both grids cover the same space
     doubled = ball.repeat(2, 0).repeat(2, 1).repeat(2, 2)
     path = volumes.save_image(_image(doubled.astype(float), fine), tmp_path / "mask.nii.gz")
-    moved = volumes.read_mask(path, grid_of=runs[0])
+    moved = masks.read_mask(path, grid_of=runs[0])
     assert moved.shape == SHAPE
     np.testing.assert_array_equal(np.asarray(moved.dataobj), ball)
-    assert volumes.read_mask(path).shape == doubled.shape
+    assert masks.read_mask(path).shape == doubled.shape
+
+
+def test_a_mask_may_have_a_fourth_dimension_of_one(tmp_path, ball):
+    path = volumes.save_image(_image(ball[..., None].astype(float)), tmp_path / "mask.nii.gz")
+    mask = masks.read_mask(path)
+    assert mask.shape == SHAPE
+    np.testing.assert_array_equal(np.asarray(mask.dataobj), ball)
+    np.testing.assert_array_equal(mask.affine, AFFINE)
 
 
 def test_refusals_name_the_file(tmp_path, runs, ball):
@@ -103,13 +111,13 @@ def test_refusals_name_the_file(tmp_path, runs, ball):
     other = volumes.save_image(_image(np.ones((5, 5, 5, 2))), tmp_path / "other.nii.gz")
     shifted = volumes.save_image(_image(np.ones((*SHAPE, 2)), AFFINE + np.eye(4, k=3)), tmp_path / "shifted.nii.gz")
     for call, message in [
-        (lambda: volumes.read_mask(empty), r"mask .*empty\.nii\.gz: no voxel is inside"),
-        (lambda: volumes.read_mask(runs[0]), r"run-0_bold\.nii\.gz: has shape .* but 3 dimensions"),
+        (lambda: masks.read_mask(empty), r"mask .*empty\.nii\.gz: no voxel is inside"),
+        (lambda: masks.read_mask(runs[0]), r"run-0_bold\.nii\.gz: has shape .* but 3 dimensions"),
         (lambda: volumes.read_volumes(empty, mask), r"empty\.nii\.gz: has shape .* but 4 dimensions"),
         (lambda: volumes.read_volumes(other, mask), r"other\.nii\.gz: its voxel grid"),
         (lambda: volumes.read_volumes(shifted, mask), r"shifted\.nii\.gz: its voxel grid"),
-        (lambda: volumes.shared_mask([runs[0], other]), r"other\.nii\.gz: its voxel grid"),
-        (lambda: volumes.shared_mask([shifted]), r"shifted\.nii\.gz: no voxel is finite and varies"),
+        (lambda: masks.shared_mask([runs[0], other]), r"other\.nii\.gz: its voxel grid"),
+        (lambda: masks.shared_mask([shifted]), r"shifted\.nii\.gz: no voxel is finite and varies"),
     ]:
         with pytest.raises(DataError, match=message):
             call()
@@ -122,7 +130,7 @@ def test_grids_that_differ_in_their_turn_alone_are_told_apart(tmp_path, runs):
     path = volumes.save_image(_image(data, turned), tmp_path / "turned.nii.gz")
     straight = volumes.save_image(_image(data), tmp_path / "straight.nii.gz")
     with pytest.raises(DataError, match=r"with the affine \[\[0.*with the affine \[\[-5"):
-        volumes.shared_mask([straight, path])
+        masks.shared_mask([straight, path])
 
 
 def test_values_that_are_not_finite_come_back_as_they_are(runs, ball):
