@@ -198,11 +198,7 @@ def _listen(network: Network) -> list[_Call]:
         return lambda module, inputs, output: calls.append(_Call(path, inputs, output))
 
     hooks = [module.register_forward_hook(note(path)) for path, module in network.module.named_modules() if path]
-    try:
-        look(network)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    look(network, hooks)
     return calls
 
 

@@ -134,11 +134,7 @@ def _handed_over(
             hooks.append(part.register_forward_hook(watch.given(path)))
         elif path in keep:
             hooks.append(part.register_forward_hook(watch.seen))
-    try:
-        look(network)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    look(network, hooks)
     return [(first, second) for first, second in watch.pairs if watch.calls[first] == watch.calls[second] == 1]
 
 
@@ -186,11 +182,7 @@ def _inputs_of_same(network: Network) -> dict[str, tuple[int, int]]:
 
     parts = [(path, part) for path, part in network.module.named_modules() if type(part).__name__ == "Conv2dSame"]
     hooks = [part.register_forward_pre_hook(note(path)) for path, part in parts]
-    try:
-        look(network)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    look(network, hooks)
     return {path: size for path, size in sizes.items() if calls[path] == 1}
 
 

@@ -5,6 +5,7 @@ Networks come with random weights; `neurocca.io.weights` puts trained ones in.
 
 import importlib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from neurocca.features.libraries import PACKAGED as PACKAGED
 from neurocca.features.libraries import did_you_mean as did_you_mean
@@ -188,20 +190,23 @@ def trace(network: Network) -> list[Call]:
         return hook
 
     hooks = [module.register_forward_hook(note(path)) for path, module in network.module.named_modules() if path]
-    try:
-        look(network)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    look(network, hooks)
     return calls
 
 
-def look(network: Network) -> None:
-    """Show a network one black frame, for those who listen with hooks; tensors count the changes made to them."""
+def look(network: Network, hooks: Iterable[RemovableHandle]) -> None:
+    """Show a network one black frame, for those who listen with hooks, and take the hooks off.
+
+    Tensors count the changes made to them.
+    """
     weight = next(network.module.parameters(), torch.zeros(()))
     width, height = network.preprocessing.size
-    with torch.no_grad():
-        network.module(torch.zeros(1, 3, height, width, device=weight.device, dtype=weight.dtype))
+    try:
+        with torch.no_grad():
+            network.module(torch.zeros(1, 3, height, width, device=weight.device, dtype=weight.dtype))
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _rows(module: nn.Module, shapes: dict[str, tuple[int, ...]], prefix: str = "") -> list[str]:

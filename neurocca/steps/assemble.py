@@ -10,24 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurocca.config import AlignConfig, Config, FitConfig
-from neurocca.design import Design, FeatureSeries, stack_runs
+from neurocca.design import Design, stack_runs
 from neurocca.errors import DataError, UsageError
 from neurocca.inference.schemes import CircularShift, Scheme
 from neurocca.io.brains import Brain, open_brain
 from neurocca.io.cleaned import KeptRuns, RunCache
-from neurocca.io.confounds import Confounds, read_confounds
 from neurocca.io.files import sha256
-from neurocca.io.recording import Recording, RunFiles
+from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
 from neurocca.io.timeseries import read_kernel
 from neurocca.steps.kept_runs import Digest, HeldRuns, RunKeeper, WideRuns
 from neurocca.steps.lag import N_COLUMNS, LagCurve, design_lag
 from neurocca.steps.matching import chosen_spaces, read_features
+from neurocca.steps.one_run import align_run, cut_of
 from neurocca.steps.seen import check_unseen
-from neurocca.temporal.align import align_features, aligned_names, bold_nuisance
-from neurocca.temporal.clean import Cleaned, clean_run
+from neurocca.temporal.align import aligned_names
 from neurocca.temporal.nuisance import constant_columns
-from neurocca.temporal.timing import reference_time
 
 if TYPE_CHECKING:
     from neurocca.io.atlas import Atlas
@@ -133,7 +131,7 @@ def assemble(
     X, cleaned, qc = [], [], []
     for run, series in zip(recording.runs, features, strict=True):
         # a function of its own: what it needs on the way is gone before the next run is read
-        x, y, quality = _align_run(brain, run, series, recording.t_r, align, kernel, store.path.name, keeper)
+        x, y, quality = align_run(brain, run, series, recording.t_r, align, kernel, store.path.name, keeper)
         X.append(x)
         cleaned.append(replace(y, data=y.data[:, :0].copy()) if low_memory else y)
         qc.append(quality)
@@ -153,7 +151,7 @@ def assemble(
     sizes = [len(x) for x in X]
     runs: KeptRuns | HeldRuns
     if low_memory:
-        runs = KeptRuns([keeper.path(run, _cut(run, align)) for run in recording.runs], usable)
+        runs = KeptRuns([keeper.path(run, cut_of(run, align)) for run in recording.runs], usable)
     else:
         runs = HeldRuns(_together([cleaned.pop(0).data for _ in qc], usable), usable)
     together, wide = _responses(WideRuns(runs, sum(sizes)), align)
@@ -172,51 +170,6 @@ def assemble(
     seen = design if wide is None else replace(design, Y=wide.thinned(N_COLUMNS))
     lag = design_lag(features, seen, recording, align)
     return Assembled(design, columns, qc, narrowed, responses, dropped_features, dropped, lag, wide, label_atlas)
-
-
-def _align_run(
-    brain: Brain,
-    run: RunFiles,
-    series: list[FeatureSeries],
-    t_r: float,
-    align: AlignConfig,
-    kernel: NDArray | None,
-    store: str,
-    keeper: RunKeeper,
-) -> tuple[NDArray[np.float64], Cleaned, dict[str, Any]]:
-    """Features and BOLD of one run as they are stacked, and what became of them."""
-    cut = _cut(run, align)
-    earlier = keeper.kept(run, cut)
-    data = np.empty((earlier.n_volumes, 0), dtype=np.float32) if earlier else _read(brain, run)
-    n_volumes = len(data)
-    confounds = _read_confounds(run, n_volumes, align)
-    if align.response == "delays" and max(align.delays) >= n_volumes:
-        raise UsageError(f"align.delays={list(align.delays)} reach beyond run {run.label} of {n_volumes} volumes.")
-    try:
-        values, kept = (confounds.values, confounds.kept) if confounds else (None, None)
-        basis, rows = bold_nuisance(n_volumes, t_r, align, values, kept)
-        reference = _reference(run, t_r, align)
-        x = align_features(
-            series,
-            n_volumes,
-            t_r,
-            align,
-            onset=run.onset,
-            cut=cut,
-            reference=reference,
-            kernel=kernel,
-            nuisance=(basis, rows),
-        )
-        if earlier:
-            y = earlier.cleaned
-        else:
-            y = clean_run(data, basis, kept=rows, scale=align.standardize_bold, cut=cut, overwrite=True)
-    except ValueError as error:
-        raise DataError(f"{run.bold[0]} with {store}, run {run.label}: {error}") from error
-    if not earlier:
-        keeper.keep(run, cut, y, n_volumes)
-    quality = _quality(run, n_volumes, y, cut, basis.shape[1], confounds, series)
-    return x, y, {**quality, "Reference": reference}
 
 
 def _together(runs: list[NDArray], usable: NDArray[np.bool_]) -> NDArray:
@@ -240,76 +193,12 @@ def _responses(runs: WideRuns, align: AlignConfig) -> tuple[NDArray, WideRuns | 
     return runs.all_columns(), None
 
 
-def _read(brain: Brain, run: RunFiles) -> NDArray[np.float32]:
-    # sums over rows depend in their last digits on how an array lies in memory: as it comes back from a file
-    data = np.ascontiguousarray(brain.read(run.bold))
-    if run.n_volumes is not None and len(data) != run.n_volumes:
-        raise DataError(f"{run.bold[0]}: {len(data)} volumes, expected {run.n_volumes} (truncated?).")
-    return data
-
-
-def _cut(run: RunFiles, align: AlignConfig) -> tuple[int, int]:
-    """Volumes to cut off the start and the end: as the configuration says, else as the dataset's own rule does."""
-    return (align.trim[0], align.trim[1]) if align.trim else run.cut
-
-
-def _reference(run: RunFiles, t_r: float, config: AlignConfig) -> float:
-    """Seconds into a volume that it stands for: as its sidecar says, else as the configuration does."""
-    said: dict[str, Any] = {"SliceTiming": list(run.slice_timing)} if run.slice_timing else {}
-    if run.start_time is not None:
-        said = {"StartTime": run.start_time}
-    return round(reference_time(t_r, said, config.slice_reference), 6)
-
-
 def _atlas(source: str) -> "Atlas | None":
     if not source:
         return None
     from neurocca.io.atlas import read_atlas
 
     return read_atlas(source)
-
-
-def _read_confounds(run: RunFiles, n_volumes: int, config: AlignConfig) -> Confounds | None:
-    if run.confounds is None:
-        return None
-    return read_confounds(
-        run.confounds,
-        config.confounds,
-        n_volumes=n_volumes,
-        fd_threshold=config.fd_threshold,
-        dvars_threshold=config.dvars_threshold,
-    )
-
-
-def _quality(
-    run: RunFiles,
-    n_volumes: int,
-    cleaned: Cleaned,
-    cut: tuple[int, int],
-    n_removed: int,
-    confounds: Confounds | None,
-    series: list[FeatureSeries],
-) -> dict[str, Any]:
-    y = cleaned.data if cleaned.usable.all() else cleaned.data[:, cleaned.usable]
-    square = np.einsum("ij,ij->j", y, y)
-    lagged = np.einsum("ij,ij->j", y[1:], y[:-1]) / square
-    largest = np.maximum(y.max(axis=0), -y.min(axis=0)) * (cleaned.kept.sum() / square) ** 0.5
-    is_any = y.shape[1] > 0
-    return {
-        "Run": run.label,
-        "Volumes": n_volumes,
-        "FirstKept": cut[0],
-        "Kept": len(y),
-        "Censored": int((~cleaned.kept).sum()),
-        "Confounds": 0 if confounds is None else len(confounds.names),
-        "DegreesOfFreedomRemoved": n_removed,
-        "ConstantColumns": int(cleaned.constant.sum()),
-        "MissingColumns": int(cleaned.missing.sum()),
-        "VarianceRemoved": round(float(cleaned.removed[cleaned.usable].mean()), 4) if is_any else 0.0,
-        "Autocorrelation": round(float(np.median(lagged)), 4) if is_any else 0.0,
-        "MaxAbsZ": round(float(largest.max()), 3) if is_any else 0.0,
-        "FilmSeconds": round(min(s.duration for s in series), 3),
-    }
 
 
 def check_design(design: Design, fit: FitConfig, scheme: Scheme, t_r: float) -> None:

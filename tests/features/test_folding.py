@@ -21,6 +21,17 @@ def _statistics(module, rng):
     return module
 
 
+def _engine_of_unchanged_features(rng, body, layers):
+    """What the encoder of a body does, which must give the features of plain hooks."""
+    network = own_network(_statistics(Ended(body()), rng))
+    frames = noise(rng, 2, network)
+    encoder = FrameEncoder(network, layers, precision="fp32", device="cpu", pooling="none")
+    found = encoder.encode(frames)
+    for layer, exact in hooked(network, layers, frames).items():
+        np.testing.assert_allclose(found[layer], exact.reshape(2, -1), atol=1e-5)
+    return encoder.engine
+
+
 class _Shared(nn.Module):
     """A convolution that feeds more than its batch normalisation, where hooks cannot see it."""
 
@@ -67,13 +78,7 @@ def _pair():
     ],
 )
 def test_batch_normalisation_is_folded_only_where_nobody_can_tell(rng, body, layers, n_folded):
-    network = own_network(_statistics(Ended(body()), rng))
-    frames = noise(rng, 2, network)
-    encoder = FrameEncoder(network, layers, precision="fp32", device="cpu", pooling="none")
-    assert encoder.engine["folded"] == n_folded
-    found = encoder.encode(frames)
-    for layer, exact in hooked(network, layers, frames).items():
-        np.testing.assert_allclose(found[layer], exact.reshape(2, -1), atol=1e-5)
+    assert _engine_of_unchanged_features(rng, body, layers)["folded"] == n_folded
 
 
 def test_a_whole_network_is_folded():
@@ -127,13 +132,7 @@ def _activated(*between, activation=None, **options):
     ],
 )
 def test_activations_are_fused_only_where_nobody_can_tell(rng, body, layers, n_fused):
-    network = own_network(_statistics(Ended(body()), rng))
-    frames = noise(rng, 2, network)
-    encoder = FrameEncoder(network, layers, precision="fp32", device="cpu", pooling="none")
-    assert encoder.engine["fused"] == n_fused
-    found = encoder.encode(frames)
-    for layer, exact in hooked(network, layers, frames).items():
-        np.testing.assert_allclose(found[layer], exact.reshape(2, -1), atol=1e-5)
+    assert _engine_of_unchanged_features(rng, body, layers)["fused"] == n_fused
 
 
 def test_a_whole_network_in_half_precision_is_fused():
