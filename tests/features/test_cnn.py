@@ -279,11 +279,10 @@ def test_equal_frames_in_a_row_are_computed_once(rng):
     almost[3, 3, 1] ^= 1
     film = np.stack([a, a, a, b, almost, a, a])
     found = encoder.encode(film)["last"]
-    assert sizes == [4]
+    assert sizes == [4]  # a, b, almost, a: what one bit makes of the last layer may be rounded away
     each = np.concatenate([encoder.encode(frame[None])["last"] for frame in film])
     np.testing.assert_allclose(found, each, rtol=1e-5)
     assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
-    assert found[3].tobytes() != found[4].tobytes()
 
 
 class _Narrow(nn.Module):
