@@ -9,7 +9,7 @@ from pathlib import Path
 
 from neurocca.cli.parser import Parser, add, check_jobs, start_logging
 from neurocca.config import FILM_SPACES, Config
-from neurocca.errors import UsageError
+from neurocca.errors import DataError, UsageError
 
 EXAMPLES = """\
 examples:
@@ -18,6 +18,7 @@ examples:
   neurocca features events_run-*.tsv ratings_run-*.npy -o features.h5 --table-rate 25
   neurocca features --list-layers --model resnet50
   neurocca features --info features.h5
+  neurocca features seg*.mkv --verify-studyforrest studyforrest
 
 What was interrupted goes on where it stood, features that are up to date are left as they are, and other spaces of the
 same films are added to the store.
@@ -57,6 +58,9 @@ def _from_sources(args: argparse.Namespace) -> None:
     devices = args.device.split(",") if args.device else []
     _check_devices([*devices, config.device])
     _check_tables(args)
+    if args.verify_studyforrest:
+        _verify(args)
+        return
     if args.augmentation_report:
         from neurocca.steps.augmentation import write_augmentation_report
 
@@ -67,9 +71,7 @@ def _from_sources(args: argparse.Namespace) -> None:
         raise UsageError("no output: say where the store goes with -o/--output, for example -o features.h5.")
     from neurocca.steps.features import extract_features
 
-    labels = run_labels(args.runs)
-    if labels and len(labels) != len(args.sources):
-        raise UsageError(f"--runs names {len(labels)} runs for {len(args.sources)} sources.")
+    labels = _labels(args)
     print(
         extract_features(
             args.sources,
@@ -82,6 +84,27 @@ def _from_sources(args: argparse.Namespace) -> None:
             n_jobs=args.n_jobs,
         )
     )
+
+
+def _labels(args: argparse.Namespace) -> list[str]:
+    labels = run_labels(args.runs)
+    if labels and len(labels) != len(args.sources):
+        raise UsageError(f"--runs names {len(labels)} runs for {len(args.sources)} sources.")
+    return labels
+
+
+def _verify(args: argparse.Namespace) -> None:
+    from neurocca.io.stimuli import is_film
+    from neurocca.steps.verify_film import verify_films
+
+    for source in args.sources:
+        if not is_film(source):
+            raise UsageError(f"--verify-studyforrest: {source} is not a film.")
+    table, faults = verify_films(args.sources, args.verify_studyforrest, runs=_labels(args), n_jobs=args.n_jobs)
+    print(table.to_string(index=False))
+    if faults:
+        print(*faults, sep="\n")
+        raise DataError(f"not as published; differences found (listed above): {len(faults)}.")
 
 
 def _check_words(args: argparse.Namespace) -> None:
@@ -204,6 +227,14 @@ def _parser() -> Parser:
         other, "--task-id", default="movie", metavar="TASK", help="task in the names of exported files (default: movie)"
     )
     add(other, "--list-layers", action="store_true", help="print the layers of --model with their shapes")
+    add(
+        other,
+        "--verify-studyforrest",
+        type=Path,
+        metavar="CLONE",
+        help="compare the segments of your own copy of the film, frame by frame, with the hashes in a clone of "
+        "studyforrest-data-confoundsannotation or of the superdataset",
+    )
     add(other, "--augmentation-report", type=Path, metavar="DIR", help="how far augmentation carries features away")
     return parser
 

@@ -24,7 +24,7 @@ sidecars (the same as recorded); aggregate (parcels); annotations; measures (of 
 
 FILM = (
     "The film itself is not distributed: original/phase2/code/stimulus/movie/mk_movie_stimulus.sh makes its segments "
-    "from Blu-ray and DVD."
+    "from Blu-ray and DVD; neurocca features --verify-studyforrest compares yours with what was shown."
 )
 
 

@@ -14,7 +14,7 @@ from neurocca.errors import DataError, NoInputError
 from neurocca.io.files import why_absent, write_text
 
 
-def read_table(path: Path, required: tuple[str, ...] = ()) -> pd.DataFrame:
+def read_table(path: Path, required: tuple[str, ...] = (), text: tuple[str, ...] = ()) -> pd.DataFrame:
     """Read a CSV or TSV with a header line.
 
     Parameters
@@ -23,6 +23,8 @@ def read_table(path: Path, required: tuple[str, ...] = ()) -> pd.DataFrame:
         Tab-separated when its name ends in .tsv, comma-separated otherwise.
     required : tuple of str
         Columns that must be there.
+    text : tuple of str
+        Columns that are read as they are written, also where they look like numbers.
 
     Raises
     ------
@@ -33,7 +35,9 @@ def read_table(path: Path, required: tuple[str, ...] = ()) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", na_values=["n/a"], index_col=False)
+            separator = "\t" if path.suffix == ".tsv" else ","
+            as_written = dict.fromkeys(text, str)
+            table = pd.read_csv(path, sep=separator, na_values=["n/a"], index_col=False, dtype=as_written)
     except OSError as error:
         raise NoInputError(f"{path}: cannot be read: {error.strerror}.") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
