@@ -60,6 +60,8 @@ class HeldOutResult:
         Which component of a fold's estimator each one is.
     signs : array, shape (folds, k)
         1 or -1: what both variates of the fold's component are to be multiplied by to look like the estimator's.
+    tests : list of array of int
+        Rows that each fold leaves out.
     scheme : str
     is_exhaustive : bool
         Whether the permutations are all there are.
@@ -75,6 +77,7 @@ class HeldOutResult:
     estimator: Any
     order: NDArray[np.intp]
     signs: NDArray[np.floating]
+    tests: list[NDArray[np.intp]]
     scheme: str
     is_exhaustive: bool
 
@@ -82,6 +85,29 @@ class HeldOutResult:
     def pvalues_fdr(self) -> NDArray[np.floating]:
         """Uncorrected p-values adjusted for the false discovery rate (Benjamini & Hochberg 1995), shape (k,)."""
         return false_discovery_control(self.pvalues_uncorrected)
+
+    def variates(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Variates of every sample by the fit that has not seen it, matched in order and sign to ``estimator``.
+
+        Their scale is that of the training samples, and changes a little from fold to fold.
+
+        Parameters
+        ----------
+        X, y : arrays, shapes (n, p) and (n, q)
+            As the test took them.
+
+        Returns
+        -------
+        X_variates, y_variates : arrays, shape (n, k)
+            NaN for samples that no fold leaves out; of the last fold for those that several do.
+        """
+        x_rows, y_rows = map(plain, check_rows(X, y))
+        X, y = with_names(x_rows, X), with_names(y_rows, y)
+        found = np.full((2, len(x_rows), len(self.mean)), np.nan)
+        for model, test, order, signs in zip(self.estimators, self.tests, self.order, self.signs, strict=True):
+            for side, variates in enumerate(winner(model).transform(X, y)):
+                found[side, test] = np.asarray(variates)[test][:, order] * signs
+        return found[0], found[1]
 
     def to_frame(self) -> "pd.DataFrame":
         """One row per component: mean, its mean under the null, 95th percentile of the largest there, p-values."""
@@ -237,6 +263,7 @@ def held_out_test(
         estimator=fitted[-1],
         order=matched.order,
         signs=matched.signs,
+        tests=[fold.test for fold in folds],
         scheme=plan.scheme.name,
         is_exhaustive=plan.is_exhaustive,
     )

@@ -35,6 +35,14 @@ figures
 *_peaks.*
 """
 
+VARIATES = (
+    "desc-cca_mixing",
+    "desc-ccaStimulus_timeseries",
+    "desc-ccaHeldOut_mixing",
+    "desc-ccaHeldOutStimulus_timeseries",
+)
+"""Tables of variates."""
+
 DESCRIPTIONS = """\
 desc_id\tdescription
 desc-cca\tcanonical components of film features and BOLD: BOLD side, tests
@@ -61,6 +69,8 @@ Shared components of a film's features and the BOLD of a participant who watched
 | `*_desc-cca_decomposition.json` | method, parameters, correlations, p-values, quality of the runs |
 | `*_desc-cca_mixing.tsv` | BOLD-side variates, one row per kept volume (rows of the runs: `Runs` in the JSON) |
 | `*_desc-ccaStimulus_timeseries.tsv` | stimulus-side variates, same rows |
+| `*_desc-ccaHeldOut_mixing.tsv` | BOLD-side variates of each run by the fit that has not seen it |
+| `*_desc-ccaHeldOutStimulus_timeseries.tsv` | stimulus-side variates of the same fits |
 | `*_desc-cca_components.*` | loadings: correlation of each voxel, vertex or parcel with them |
 | `*_stat-r_desc-ccaStimulus_statmap.*` | correlation of each voxel, vertex or parcel with the stimulus-side variates |
 | `*_desc-cca_peaks.tsv` | of loadings of voxels: where clusters are highest, in mm, with their size |
@@ -81,6 +91,9 @@ class Results:
     decomposition : dict
         Content of ``*_decomposition.json``.
     bold_variates, stimulus_variates : DataFrame, shape (n, k)
+        Of the fit on all runs.
+    held_out_bold, held_out_stimulus : DataFrame, shape (n, k)
+        Of each run by the fit that has not seen it, matched in order and sign to the fit on all runs.
     null, held_out_null : DataFrame, shape (1 + B, 1 + k)
         Columns permutation, cca_00, …; row 0 is observed.
     feature_loadings : DataFrame
@@ -99,6 +112,8 @@ class Results:
     decomposition: dict[str, Any]
     bold_variates: pd.DataFrame
     stimulus_variates: pd.DataFrame
+    held_out_bold: pd.DataFrame
+    held_out_stimulus: pd.DataFrame
     null: pd.DataFrame
     held_out_null: pd.DataFrame
     feature_loadings: pd.DataFrame
@@ -150,6 +165,8 @@ def write_results(folder: Path, results: Results, config: Config) -> None:
     tables = {
         "desc-cca_mixing": results.bold_variates,
         "desc-ccaStimulus_timeseries": results.stimulus_variates,
+        "desc-ccaHeldOut_mixing": results.held_out_bold,
+        "desc-ccaHeldOutStimulus_timeseries": results.held_out_stimulus,
         "desc-cca_permutations": results.null,
         "desc-ccaHeldOut_permutations": results.held_out_null,
         "desc-ccaStimulus_loadings": results.feature_loadings,
@@ -160,7 +177,7 @@ def write_results(folder: Path, results: Results, config: Config) -> None:
         if table is not None:
             write_table(analysis.file(folder, f"{name}.tsv"), table)
     sidecar = {"RepetitionTime": results.decomposition["RepetitionTime"], "SamplingFrequency": "TR"}
-    for name in ("desc-cca_mixing", "desc-ccaStimulus_timeseries"):
+    for name in VARIATES:
         write_text(analysis.file(folder, f"{name}.json"), json_text(sidecar))
     if results.peaks is not None:
         write_text(analysis.file(folder, "desc-cca_peaks.json"), json_text(PEAKS))
@@ -214,6 +231,8 @@ def read_tables(output: Path, analysis: Analysis) -> dict[str, Any]:
         "decomposition": decomposition,
         "bold_variates": table("desc-cca_mixing"),
         "stimulus_variates": table("desc-ccaStimulus_timeseries"),
+        "held_out_bold": table("desc-ccaHeldOut_mixing"),
+        "held_out_stimulus": table("desc-ccaHeldOutStimulus_timeseries"),
         "null": table("desc-cca_permutations"),
         "held_out_null": table("desc-ccaHeldOut_permutations"),
         "feature_loadings": table("desc-ccaStimulus_loadings"),

@@ -18,6 +18,8 @@ class ReportData:
         Content of ``*_decomposition.json``.
     bold_variates, stimulus_variates : DataFrame, shape (n, k)
         Canonical variates, columns cca_00, cca_01, …; one row per kept volume, runs stacked in order.
+    held_out_bold, held_out_stimulus : DataFrame, shape (n, k)
+        The same, of each run by the fit that has not seen it.
     null, held_out_null : DataFrame, shape (1 + B, 1 + k)
         In-sample and mean held-out correlations under permutation: columns permutation, cca_00, …; row 0 holds the
         observed ones. ``held_out_null`` may have no rows.
@@ -39,6 +41,8 @@ class ReportData:
     decomposition: dict[str, Any]
     bold_variates: pd.DataFrame
     stimulus_variates: pd.DataFrame
+    held_out_bold: pd.DataFrame
+    held_out_stimulus: pd.DataFrame
     null: pd.DataFrame
     held_out_null: pd.DataFrame
     feature_loadings: pd.DataFrame
@@ -52,7 +56,7 @@ class ReportData:
         """Refuse tables that do not belong together."""
         kept = sum(run["Kept"] for run in self.decomposition["Runs"])
         names = [component["Name"] for component in self.decomposition["Components"]]
-        for side in ("bold_variates", "stimulus_variates"):
+        for side in ("bold_variates", "stimulus_variates", "held_out_bold", "held_out_stimulus"):
             table = getattr(self, side)
             if len(table) != kept:
                 raise ValueError(f"{side} has {len(table)} rows, but the runs kept {kept} volumes.")

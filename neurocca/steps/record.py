@@ -52,6 +52,7 @@ def collect(
     """
     design, names = assembled.design, component_names(len(held.mean))
     stimulus, bold = cca.transform(design.X, design.Y)
+    unseen_stimulus, unseen_bold = held.variates(design.X, design.Y)
     columns = pd.DataFrame(assembled.columns, columns=["space", "feature", "delay"])
     voxels, atlas = assembled.brain.kind == "voxels", config.align.label_atlas
     if assembled.wide is None:
@@ -75,6 +76,8 @@ def collect(
         decomposition=decomposition,
         bold_variates=pd.DataFrame(bold, columns=names),
         stimulus_variates=pd.DataFrame(stimulus, columns=names),
+        held_out_bold=pd.DataFrame(unseen_bold, columns=names),
+        held_out_stimulus=pd.DataFrame(unseen_stimulus, columns=names),
         null=_null_table(sample.observed, sample.null, names),
         held_out_null=_null_table(held.mean, held.null, names),
         feature_loadings=pd.concat([columns, pd.DataFrame(cca.x_loadings_, columns=names)], axis=1),

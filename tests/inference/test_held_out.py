@@ -275,6 +275,22 @@ def test_the_left_out_run_does_not_touch_the_fit():
     np.testing.assert_array_equal(a.y_weights_, b.y_weights_)
 
 
+def test_variates_are_those_of_the_fits_that_have_not_seen_the_run():
+    X, Y, runs = shared_views(8, n=240)
+    held = held_out_test(Scrambled(4), X, Y, runs=runs, scheme=SHIFT, n_permutations=9)
+    sides = held.variates(X, Y)
+    for f, label in enumerate(held.fold_labels):
+        rows = runs == label
+        r = paired_correlations(sides[0][rows], sides[1][rows])
+        np.testing.assert_allclose(r, held.correlations[f], atol=1e-12)
+        model = held.estimators[f]
+        own = model.transform(X[rows], Y[rows])
+        for side in range(2):
+            np.testing.assert_allclose(sides[side][rows], own[side][:, held.order[f]] * held.signs[f])
+    # and the clear ones look like those of the fit on all runs
+    assert np.all(paired_correlations(sides[0], held.estimator.transform(X, Y)[0])[held.mean > 0.5] > 0.9)
+
+
 def test_matching_undoes_another_order_and_other_signs():
     X, Y, runs = shared_views(8, n=240)
     options = {"runs": runs, "scheme": SHIFT, "n_permutations": 12, "rng": 3}

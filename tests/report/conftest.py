@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -188,7 +189,9 @@ def make_report(*, delays: tuple[int, ...] = (1, 2, 3, 4), seed: int = 0) -> Rep
     film, brain = variates(rng, record["NumberOfVolumes"])
     labels = [i for i in range(1, 279) if str(i) not in record["DroppedResponses"]]
     parcels = pd.DataFrame({"parcel": labels} | {name: rng.normal(0.04, 0.14, 273).clip(-0.7, 0.8) for name in NAMES})
-    return ReportData(record, brain, film, null, held_out, feature_table(rng, delays), parcels)
+    unseen_film, unseen_brain = (side + rng.standard_normal(side.shape) for side in (film, brain))
+    tables = (brain, film, unseen_brain, unseen_film, null, held_out, feature_table(rng, delays))
+    return ReportData(record, *tables, parcels)
 
 
 def blob_maps(rng: np.random.Generator, k: int) -> nibabel.Nifti1Image:
@@ -224,8 +227,7 @@ def make_voxel_report() -> ReportData:
     recovery = pd.DataFrame(
         {"planted": ["sound", "motion"], "component": NAMES[:2], "map_r": [0.93, 0.81], "timecourse_r": [0.97, 0.9]}
     )
-    tables = (base.bold_variates, base.stimulus_variates, base.null, base.held_out_null, base.feature_loadings)
-    return ReportData(record, *tables, maps=maps, recovery=recovery)
+    return replace(base, decomposition=record, response_loadings=None, maps=maps, recovery=recovery)
 
 
 @pytest.fixture(scope="session")

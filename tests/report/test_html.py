@@ -167,7 +167,10 @@ def test_component_names_cannot_inject_html(parcels, changed):
     evil = "<b id='x'>cca</b>"
     tables = {
         name: getattr(parcels, name).rename(columns={"cca_00": evil})
-        for name in ("bold_variates", "stimulus_variates", "null", "held_out_null", "feature_loadings")
+        for name in (
+            *("bold_variates", "stimulus_variates", "held_out_bold", "held_out_stimulus"),
+            *("null", "held_out_null", "feature_loadings"),
+        )
     }
     parts = [{**c, "Name": evil if c["Name"] == "cca_00" else c["Name"]} for c in parcels.decomposition["Components"]]
     responses = parcels.response_loadings.rename(columns={"cca_00": evil})
@@ -196,6 +199,8 @@ def test_a_single_untested_component_of_a_single_run(parcels):
         decomposition=record,
         bold_variates=parcels.bold_variates[:n],
         stimulus_variates=parcels.stimulus_variates[:n],
+        held_out_bold=parcels.held_out_bold[:n],
+        held_out_stimulus=parcels.held_out_stimulus[:n],
         held_out_null=parcels.held_out_null[:0],
     )
     page = Page(render(data))

@@ -259,7 +259,8 @@ def test_coordinates_give_what_all_columns_give(dataset):
             assert other[name] == pytest.approx(one[name], abs=2e-6), name
         assert (one["PValueHeldOut"], one["PValueInSample"]) == (other["PValueHeldOut"], other["PValueInSample"])
     assert usual.decomposition["Shrinkage"]["PerFold"] == found.decomposition["Shrinkage"]["PerFold"]
-    for name in ("response_loadings", "cross_loadings", "bold_variates", "stimulus_variates", "null", "held_out_null"):
+    sides = ("bold_variates", "stimulus_variates", "held_out_bold", "held_out_stimulus")
+    for name in ("response_loadings", "cross_loadings", *sides, "null", "held_out_null"):
         np.testing.assert_allclose(getattr(found, name), getattr(usual, name), atol=1e-5)
 
 
