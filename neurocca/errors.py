@@ -3,7 +3,7 @@
 The codes are those of the BIDS execution specification (BEP027, "Exit codes").
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -70,3 +70,33 @@ class OutputError(NeuroccaError, OSError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+class ParticipantsFailedError(NeuroccaError):
+    """Some participants failed; the exit code is that of the first of them."""
+
+    @classmethod
+    def of(cls, failures: Mapping[str, Exception], n_participants: int) -> NeuroccaError:
+        """Error for failures by participant label; of a single participant its own error, where it is one of these.
+
+        Parameters
+        ----------
+        failures : mapping of label to exception
+        n_participants : int
+            All that were asked for.
+        """
+        first = next(iter(failures.values()))
+        if n_participants == 1:
+            raise first
+        said = [
+            text if f"sub-{label}" in (text := _said(error)) else f"sub-{label}: {text}"
+            for label, error in failures.items()
+        ]
+        made = cls(f"{len(failures)} of {n_participants} participants failed: {' '.join(said)}")
+        made.exit_code = getattr(first, "exit_code", 1)
+        return made
+
+
+def _said(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, NeuroccaError) else f"unexpected {type(error).__name__}: {text}."

@@ -88,3 +88,9 @@ def parcel_dataset(tmp_path: Path) -> Path:
         "[inference]\nn_permutations = 99\n"
     )
     return tmp_path
+
+
+def results_of(output: Path) -> list[Path]:
+    """Files of an output directory, but for logs and marks, which say when and by which command."""
+    own = ("neurocca.log", "_finished.json")
+    return sorted(p for p in output.rglob("*") if p.is_file() and not p.name.endswith(own))

@@ -14,6 +14,7 @@ import pytest
 
 from neurocca.cli import main
 from neurocca.io.store import FeatureStore, write_store
+from tests.conftest import results_of
 from tests.io import trees
 
 
@@ -112,8 +113,7 @@ def test_the_same_command_gives_the_same_bytes(parcel_dataset, monkeypatch):
         ]
         assert main([*command, "--n-jobs", jobs]) == 0
     first, second = (
-        {p.relative_to(parcel_dataset / f): p.read_bytes() for p in (parcel_dataset / f).rglob("*") if p.is_file()}
-        for f in ("a", "b")
+        {p.relative_to(parcel_dataset / f): p.read_bytes() for p in results_of(parcel_dataset / f)} for f in ("a", "b")
     )
     assert first.keys() == second.keys()
     different = [
@@ -349,7 +349,7 @@ def test_other_datasets_are_not_written_into(parcel_dataset, capsys):
 
 def test_an_output_that_cannot_be_written_is_found_before_the_analysis(parcel_dataset, capsys, monkeypatch):
     (parcel_dataset / "file").write_text("")
-    monkeypatch.setattr("neurocca.steps.participant.assemble", None)
+    monkeypatch.setattr("neurocca.steps.participant.each_participant", None)
     fails(capsys, run(parcel_dataset, out="file/out"), 73, "file/out: cannot be written")
 
 
@@ -470,11 +470,11 @@ def test_damaged_files_are_named(parcel_dataset, capsys):
 
 def test_results_that_exist_survive_a_failing_run(parcel_dataset, capsys):
     assert main(run(parcel_dataset)) == 0
-    before = {p: p.read_bytes() for p in (parcel_dataset / "out").rglob("*") if p.is_file()}
+    before = {p: p.read_bytes() for p in results_of(parcel_dataset / "out")}
     csv(parcel_dataset, 2).write_text("p0\n")
     capsys.readouterr()
     fails(capsys, run(parcel_dataset), 65, "no volumes")
-    assert {p: p.read_bytes() for p in (parcel_dataset / "out").rglob("*") if p.is_file()} == before
+    assert {p: p.read_bytes() for p in results_of(parcel_dataset / "out")} == before
 
 
 def test_constant_columns_are_left_out_with_a_warning(parcel_dataset, capfd):
@@ -537,7 +537,7 @@ def test_parcels_of_a_derivative_give_what_plain_tables_give(parcel_dataset):
 
 
 def tree_of(folder: Path) -> dict[Path, bytes]:
-    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {p: p.read_bytes() for p in results_of(folder)}
 
 
 def test_a_dry_run_says_what_would_be_read_and_writes_nothing(parcel_dataset, monkeypatch, capsys):

@@ -95,7 +95,12 @@ def _bids_parser() -> Parser:
     _add_options(parser)
     checks = parser.add_argument_group("checks")
     add(checks, "--dry-run", action="store_true", help="say what would be read, and write nothing")
-    add(checks, "--stop-on-first-crash", action="store_true", help="a participant's missing run is an error")
+    add(
+        checks,
+        "--stop-on-first-crash",
+        action="store_true",
+        help="end with the first participant that fails; a missing run is an error",
+    )
     return parser
 
 
@@ -137,9 +142,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--n-jobs",
         "--n-cpus",
         type=int,
-        default=1,
         metavar="N",
-        help="participants, or permutations of one, at the same time; results do not depend on it",
+        help="participants at the same time, or permutations of one (default: permutations on all cores); results do "
+        "not depend on it",
+    )
+    running.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="leave results that were made of the same files, options and version (default)",
     )
     add(
         running,
@@ -225,6 +236,8 @@ def _run_participants(args: argparse.Namespace, config: Config, query: Query, co
         low_memory=args.low_mem,
         n_jobs=args.n_jobs,
         command=" ".join(command),
+        resume=args.resume,
+        stop_on_first_crash=query.strict,
         content=content,
     )
     try:
@@ -236,7 +249,7 @@ def _run_participants(args: argparse.Namespace, config: Config, query: Query, co
 
 def _print(verdicts: Iterable[tuple[Path, Any]]) -> None:
     for page, verdict in verdicts:
-        print(f"\n{page}")
+        print(f"\n{page}" + " (as before: nothing has changed)" * verdict.attrs.get("unchanged", False))
         print(verdict.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
         if "recovery" in verdict.attrs:
             print("planted components (simulated data):")

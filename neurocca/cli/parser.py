@@ -27,7 +27,7 @@ def start_logging(verbosity: int) -> None:
     log_to_terminal({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
 
 
-def check_jobs(n_jobs: int) -> None:
+def check_jobs(n_jobs: int | None) -> None:
     """Refuse to do nothing."""
     if n_jobs == 0:
         raise UsageError("--n-jobs 0: give the number of jobs, or -1 for all cores.")

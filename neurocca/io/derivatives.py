@@ -1,6 +1,7 @@
 """The output tree: names after BIDS derivatives and BEP012, written whole or not at all."""
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from neurocca.io.brains import Brain, read_maps
 from neurocca.io.files import json_text, staged, write_text
 from neurocca.io.surfaces import read_hemispheres
 from neurocca.io.timeseries import check_file, read_table, write_table
+
+log = logging.getLogger(__name__)
 
 BIDS_VERSION = "1.10.1"
 
@@ -147,12 +150,20 @@ def check_output(output: Path) -> None:
             raise OutputError(f"output {description}: cannot be read; is this another dataset?") from error
         if "neurocca" not in generators or content.get("DatasetType") != "derivative":
             raise OutputError(f"output {output}: belongs to the dataset {content.get('Name')!r}; choose another place.")
+        earlier = next(g.get("Version") for g in content["GeneratedBy"] if g.get("Name") == "neurocca")
+        if earlier != neurocca.__version__:
+            log.warning("%s holds results of neurocca %s; what is analysed now is replaced.", output, earlier)
     with staged(output):  # makes what it needs and takes it away again
         pass
 
 
-def write_results(folder: Path, results: Results, config: Config) -> None:
-    """Write one participant's derivatives into a folder, which may be staged.
+def write_results(folder: Path, results: Results, config: Config) -> list[Path]:
+    """Write one participant's derivatives into an empty folder, which may be staged.
+
+    Returns
+    -------
+    list of Path
+        Files of this participant, relative to the folder.
 
     Raises
     ------
@@ -183,7 +194,35 @@ def write_results(folder: Path, results: Results, config: Config) -> None:
         write_text(analysis.file(folder, "desc-cca_peaks.json"), json_text(PEAKS))
     _write_maps(folder, analysis, results)
     write_text(folder / "logs" / f"{analysis.stem}_config.toml", config.to_toml())
+    own = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
     _write_dataset_files(folder, results.decomposition.get("SourceDatasets"))
+    return own
+
+
+def verdict_table(decomposition: dict[str, Any], recovery: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row per component: correlations and p-values; what was planted, if anything, in ``attrs["recovery"]``."""
+    rows = [
+        {
+            "component": c["Name"],
+            "r_in_sample": c["InSampleCorrelation"],
+            "r_held_out": c["HeldOutCorrelation"],
+            "p_held_out": c["PValueHeldOut"],
+            "p_in_sample": c["PValueInSample"],
+        }
+        for c in decomposition["Components"]
+    ]
+    table = pd.DataFrame(rows)
+    if recovery is not None:
+        table.attrs["recovery"] = recovery
+    return table
+
+
+def read_verdict(output: Path, analysis: Analysis) -> pd.DataFrame:
+    """The verdict of results that are there, as `verdict_table` gives it; marked as unchanged in ``attrs``."""
+    recovery = analysis.file(output, "desc-cca_recovery.tsv")
+    table = verdict_table(read_decomposition(output, analysis), read_table(recovery) if recovery.is_file() else None)
+    table.attrs["unchanged"] = True
+    return table
 
 
 def read_decomposition(output: Path, analysis: Analysis) -> dict[str, Any]:

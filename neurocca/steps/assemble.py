@@ -19,7 +19,8 @@ from neurocca.io.files import sha256
 from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
 from neurocca.io.timeseries import read_kernel
-from neurocca.steps.kept_runs import Digest, HeldRuns, RunKeeper, WideRuns
+from neurocca.steps.inputs import Digest
+from neurocca.steps.kept_runs import HeldRuns, RunKeeper, WideRuns
 from neurocca.steps.lag import N_COLUMNS, LagCurve, design_lag
 from neurocca.steps.matching import chosen_spaces, read_features
 from neurocca.steps.one_run import align_run, cut_of

@@ -1,7 +1,7 @@
 """Cleaned runs: what each of them is made from, and the columns of all of them, in the work directory or in memory."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +16,13 @@ from neurocca.cca.scoring import loadings
 from neurocca.config import AlignConfig
 from neurocca.io.cleaned import BLOCK, CleanedRun, KeptRuns, RunCache, key_of
 from neurocca.io.recording import Recording, RunFiles
+from neurocca.steps.inputs import Digest
 from neurocca.temporal.clean import Cleaned
 
 if TYPE_CHECKING:
     from neurocca.io.atlas import Atlas
 
 log = logging.getLogger(__name__)
-
-Digest = Callable[[Path], str]
-"""Digest of a file's content."""
 
 _OPTIONS = (
     "confounds",

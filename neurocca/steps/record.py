@@ -17,11 +17,11 @@ from neurocca.cca.selection import LinearCCACV
 from neurocca.config import Config
 from neurocca.inference.held_out import HeldOutResult
 from neurocca.inference.result import PermutationResult
-from neurocca.io.analyses import segmentation_label
 from neurocca.io.derivatives import Results, component_names
 from neurocca.io.parcellation import AtlasParcels
 from neurocca.io.recording import Recording
 from neurocca.steps.assemble import Assembled
+from neurocca.steps.inputs import analysis_of
 from neurocca.steps.lag import LagCurve
 from neurocca.steps.recovery import recovery
 
@@ -107,7 +107,7 @@ def _description(
             "Source": recording.source,
             "Session": recording.session,
             "Space": recording.space,
-            "Segmentation": segmentation_label(align.atlas) if align.atlas else recording.seg,
+            "Segmentation": analysis_of(recording, align).seg or None,
             "Resolution": recording.res,
             "Mask": config.align.mask,
             "Atlas": config.align.atlas,

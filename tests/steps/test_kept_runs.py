@@ -21,9 +21,10 @@ from neurocca.io.cleaned import RunCache
 from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
 from neurocca.io.store import FeatureStore
+from neurocca.steps.analysis import analyse
 from neurocca.steps.assemble import assemble
-from neurocca.steps.participant import analyse
 from tests import planted
+from tests.conftest import results_of
 
 N_VOLUMES = 60
 """Of a run: four runs hold fewer volumes than there are voxels."""
@@ -60,7 +61,7 @@ def own(dataset, tmp_path) -> Path:
 
 
 def tree_of(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {str(p.relative_to(folder)): p.read_bytes() for p in results_of(folder)}
 
 
 def command(folder: Path, out: Path, *options: str) -> list[str]:

@@ -10,12 +10,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from joblib import cpu_count
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from neurocca.cli import main
 from neurocca.errors import DataError, NeuroccaError
 from neurocca.io.recording import Recording
 from neurocca.steps.several import each_participant
+from tests.conftest import results_of
 
 
 def participants(n: int) -> list[Recording]:
@@ -42,27 +44,29 @@ def speak(recording: Recording, n_jobs: int) -> None:
     logging.getLogger("neurocca.steps").warning("speaks.")
 
 
-@pytest.mark.parametrize("available", [1, 4])
-def test_threads_do_not_depend_on_the_number_of_jobs(available):
-    with threadpool_limits(available):
+def test_linear_algebra_has_one_thread_and_jobs_the_cores():
+    with threadpool_limits(4):
         (alone,) = each_participant(who, participants(1), 6)
+        (by_default,) = each_participant(who, participants(1))
         in_turn, at_once, more = (list(each_participant(who, participants(2), n)) for n in (1, 2, 5))
-    assert alone == ("01", os.getpid(), 6, available)
-    assert [found[0] for found in in_turn] == [found[0] for found in at_once] == ["01", "02"]
-    assert {found[1] for found in in_turn} == {os.getpid()}
-    assert os.getpid() not in {found[1] for found in at_once}
-    assert [{found[2] for found in some} for some in (in_turn, at_once, more)] == [{1}, {1}, {2}]
-    # the share of two, of the cores there are
-    assert len({found[3] for found in [*in_turn, *at_once, *more]}) == 1
-    assert in_turn[0][3] <= available
+    assert alone.result == ("01", os.getpid(), 6, 1)
+    assert by_default.result == ("01", os.getpid(), cpu_count(), 1)
+    runs = [[outcome.result for outcome in outcomes] for outcomes in (in_turn, at_once, more)]
+    assert [[found[0] for found in run] for run in runs] == 3 * [["01", "02"]]
+    assert {found[1] for found in runs[0]} == {os.getpid()}
+    assert os.getpid() not in {found[1] for found in runs[1]}
+    assert [{found[2] for found in run} for run in runs] == [{1}, {1}, {2}]
+    assert {found[3] for run in runs for found in run} == {1}
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_those_before_one_that_fails_are_done(n_jobs):
-    results = each_participant(partial(fail, bad="03"), participants(4), n_jobs)
-    assert [next(results), next(results)] == ["01", "02"]
-    with pytest.raises(DataError, match=r"^sub-03: is broken\.$"):
-        next(results)
+def test_one_that_fails_leaves_the_others_alone(n_jobs):
+    outcomes = list(each_participant(partial(fail, bad="03"), participants(4), n_jobs))
+    assert [outcome.result for outcome in outcomes] == ["01", "02", None, "04"]
+    error = outcomes[2].error
+    assert isinstance(error, DataError)
+    assert str(error) == "sub-03: is broken."
+    assert "in fail" in error.__notes__[0]  # where it happened, in another process too
 
 
 def test_a_process_that_is_killed_is_one_line():
@@ -80,32 +84,45 @@ def command(folder: Path, *options: str) -> list[str]:
     return [str(folder / "dataset"), str(folder / "out"), "participant", *files, *options]
 
 
-def test_a_participant_that_fails_ends_the_command(parcel_dataset):
-    shutil.copytree(parcel_dataset / "dataset/sub-01", parcel_dataset / "dataset/sub-00")
-    func = parcel_dataset / "dataset/sub-00/func"
-    for path in list(func.iterdir()):
-        path.rename(func / path.name.replace("sub-01", "sub-00"))
-    table = parcel_dataset / "dataset/sub-01/func/sub-01_task-film_run-2_bold.csv"
+def damaged(dataset: Path, subject: str = "01") -> Path:
+    """A table of a participant that holds no numbers."""
+    table = dataset / f"dataset/sub-{subject}/func/sub-{subject}_task-film_run-2_bold.csv"
     table.write_text(table.read_text().replace("0", "x"))
+    return table
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_one_participant_fails_and_is_named_and_the_others_are_done(parcel_dataset, stop):
+    table = damaged(parcel_dataset)
     # in a process of its own: what those that are given up leave to Python is complained about when it ends
-    whole = [sys.executable, "-m", "neurocca", *command(parcel_dataset, "--n-jobs", "2")]
+    options = ("--n-jobs", "2", *(["--stop-on-first-crash"] if stop else []))
+    whole = [sys.executable, "-m", "neurocca", *command(parcel_dataset, *options)]
     printed = subprocess.run(whole, capture_output=True, text=True, check=False)
+    out = parcel_dataset / "out"
     assert printed.returncode == 65
     assert len(printed.stderr.splitlines()) == 1, printed.stderr
+    assert "1 of 2 participants failed: " in printed.stderr
     assert str(table) in printed.stderr
-    assert str(parcel_dataset / "out/sub-00_task-film.html") in printed.stdout
-    assert (parcel_dataset / "out/sub-00/func").is_dir()
-    assert not (parcel_dataset / "out/sub-01").exists()
-    assert not [path for path in (parcel_dataset / "out").iterdir() if path.name.startswith(".tmp")]
-    assert "sub-00" in (parcel_dataset / "out/index.html").read_text()
+    assert not (out / "sub-01").exists()
+    if stop:
+        return
+    assert str(out / "sub-02_task-film.html") in printed.stdout
+    assert (out / "sub-02/func").is_dir()
+    assert "sub-02" in (out / "index.html").read_text()
+    assert not [path for path in out.iterdir() if path.name.startswith(".tmp")]
+    (log,) = out.glob("logs/*_*/neurocca.log")
+    assert "sub-01: failed after" in log.read_text()
+    assert "sub-02: done in" in log.read_text()
+    assert "Traceback" in (log.parent / "crash-sub-01.txt").read_text()
 
 
-def test_nothing_is_left_where_the_first_fails(parcel_dataset, capfd):
-    table = parcel_dataset / "dataset/sub-01/func/sub-01_task-film_run-2_bold.csv"
-    table.write_text(table.read_text().replace("0", "x"))
-    (parcel_dataset / "dataset/sub-02/func/sub-02_task-film_run-1_bold.csv").write_text("p0\nx\n")
+def test_nothing_is_left_where_all_fail(parcel_dataset, capfd):
+    table, other = damaged(parcel_dataset), damaged(parcel_dataset, "02")
     assert main(command(parcel_dataset, "--n-jobs", "2")) == 65
-    assert str(table) in capfd.readouterr().err
+    printed = capfd.readouterr().err
+    assert "2 of 2 participants failed: " in printed
+    assert str(table) in printed
+    assert str(other) in printed
     assert not (parcel_dataset / "out").exists()
 
 
@@ -115,7 +132,7 @@ def test_several_at_once_share_a_work_directory(parcel_dataset):
         work = parcel_dataset / f"work{jobs}"
         assert main(command(parcel_dataset, "--n-jobs", jobs, "-w", str(work), "--low-mem")) == 0
         out = parcel_dataset / "out"
-        plain[jobs] = {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+        plain[jobs] = {str(p.relative_to(out)): p.read_bytes() for p in results_of(out)}
         shutil.rmtree(out)
         assert len(list((work / "cleaned").iterdir())) == 6
     replaced = {
