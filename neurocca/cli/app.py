@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import neurocca
+from neurocca.cli.analysis import add_analysis_options, analysis_config, given_values
 from neurocca.cli.data import add_data_options, as_query
 from neurocca.cli.features import features
 from neurocca.cli.fetch import fetch
@@ -67,11 +68,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _bids_app(arguments: list[str]) -> None:
     args = _bids_parser().parse_args(arguments)
-    start_logging(args.verbose)
+    start_logging(args.verbose, quiet=args.quiet)
     if args.analysis_level not in LEVELS:
         raise UnknownLevelError(f"analysis level {args.analysis_level!r} is none of {', '.join(LEVELS)}.")
-    config, query = _config(args), as_query(args)
-    if args.dry_run:
+    config, query = analysis_config(args), as_query(args)
+    if args.reports_only:
+        _write_reports(args.output_dir, args.participant_label)
+    elif args.dry_run:
         _check_folders(args)
         from neurocca.steps.descriptor import describe_inputs
 
@@ -92,9 +95,16 @@ def _bids_parser() -> Parser:
     parser.add_argument("analysis_level", help=f"one of: {', '.join(LEVELS)}")
     parser.add_argument("--version", action="version", version=f"neurocca {neurocca.__version__}")
     add_data_options(parser)
-    _add_options(parser)
+    add_analysis_options(parser)
     checks = parser.add_argument_group("checks")
-    add(checks, "--dry-run", action="store_true", help="say what would be read, and write nothing")
+    reports = "make the reports of results that are there again, and nothing else"
+    add(checks, "--reports-only", action="store_true", help=reports)
+    add(
+        checks,
+        "--dry-run",
+        action="store_true",
+        help="say what would be read, and roughly what it takes; write nothing",
+    )
     add(
         checks,
         "--stop-on-first-crash",
@@ -104,66 +114,6 @@ def _bids_parser() -> Parser:
     return parser
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    analysis = parser.add_argument_group("analysis (the command line wins over the configuration file)")
-    add(analysis, "--config-file", type=Path, metavar="TOML", help="configuration, see pipelines/studyforrest.toml")
-    add(analysis, "--n-components", type=int, metavar="K", help="canonical components (default: 5)")
-    add(analysis, "--n-permutations", type=int, metavar="B", help="permutations (default: 1000)")
-    add(analysis, "--random-seed", type=int, metavar="SEED", help="seed of the permutations (default: 0)")
-    cleaning = parser.add_argument_group("BOLD")
-    add(cleaning, "--mask", metavar="FILE", help="analyse the voxels of this image alone, for instance a region")
-    add(cleaning, "--atlas", metavar="FILE|NAME", help="average volumes in its parcels; names as schaefer_2018:100")
-    add(
-        cleaning, "--min-coverage", type=float, metavar="SHARE", help="of its voxels that a parcel needs (default: 0.5)"
-    )
-    add(cleaning, "--label-atlas", metavar="FILE|NAME", help="name the peaks of voxelwise maps by its parcels")
-    add(
-        cleaning,
-        "--confounds",
-        nargs="+",
-        metavar="NAME",
-        help="strategies (motion6, motion24, acompcor, simple, scrubbing, compcor, ica_aroma) and columns of the "
-        "confounds' table, or none (default: motion6)",
-    )
-    add(cleaning, "--fd-threshold", type=float, metavar="MM", help="censor volumes of more framewise displacement")
-    add(cleaning, "--dvars-threshold", type=float, metavar="X", help="censor volumes of more standardised DVARS")
-    add(cleaning, "--high-pass", type=float, metavar="SECONDS", help="longest period left in (default: 128; 0: all)")
-    add(cleaning, "--smoothing-fwhm", type=float, metavar="MM", help="smooth volumes by a Gaussian (default: 0, not)")
-    add(
-        cleaning,
-        "--onset-shift",
-        type=float,
-        metavar="SECONDS",
-        help="added to the film's onset in every run; negative where BOLD was moved back already (default: 0)",
-    )
-    running = parser.add_argument_group("running")
-    add(
-        running,
-        "--n-jobs",
-        "--n-cpus",
-        type=int,
-        metavar="N",
-        help="participants at the same time, or permutations of one (default: permutations on all cores); results do "
-        "not depend on it",
-    )
-    running.add_argument(
-        "--resume",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="leave results that were made of the same files, options and version (default)",
-    )
-    add(
-        running,
-        "-w",
-        "--work-dir",
-        type=Path,
-        metavar="DIR",
-        help="intermediate files: features, and cleaned BOLD for the next time (default: features alone, in work)",
-    )
-    add(running, "--low-mem", action="store_true", help="one run in memory at a time, the others in the work directory")
-    add(running, "-v", "--verbose", action="count", default=0, help="say what is done (-vv: debugging)")
-
-
 def _report(arguments: list[str]) -> None:
     parser = Parser(prog="neurocca report", description="Make the reports of an output directory again.")
     parser.add_argument("output_dir", type=Path)
@@ -171,9 +121,13 @@ def _report(arguments: list[str]) -> None:
     add(parser, "-v", "--verbose", action="count", default=0)
     args = parser.parse_args(arguments)
     start_logging(args.verbose)
+    _write_reports(args.output_dir, args.participant_label)
+
+
+def _write_reports(output_dir: Path, participants: Sequence[str]) -> None:
     from neurocca.steps.report import write_reports
 
-    for path in write_reports(args.output_dir, args.participant_label):
+    for path in write_reports(output_dir, participants):
         print(path)
 
 
@@ -181,7 +135,7 @@ def _demo(arguments: list[str]) -> None:
     parser = Parser(prog="neurocca demo", description="A film and simulated BOLD, analysed to a report.")
     parser.add_argument("directory", type=Path, nargs="?", default=Path("demo-output"))
     add(parser, "--generated-film", action="store_true", help="do not fetch Big Buck Bunny from the package index")
-    _add_options(parser)
+    add_analysis_options(parser)
     args = parser.parse_args(arguments)
     start_logging(args.verbose)
     args.bids_dir, args.output_dir = args.directory / "dataset", args.directory / "derivatives"
@@ -194,7 +148,9 @@ def _demo(arguments: list[str]) -> None:
     from neurocca.demo.dataset import SETTINGS
     from neurocca.io.files import write_text
 
-    config = _config(args) if args.config_file else Config().with_values(SETTINGS).with_values(_given(args))
+    config = (
+        analysis_config(args) if args.config_file else Config().with_values(SETTINGS).with_values(given_values(args))
+    )
     toml = args.directory / "config.toml"
     write_text(toml, config.to_toml())
     command = ["neurocca", str(args.bids_dir), str(args.output_dir), "participant", "-w", str(args.work_dir)]
@@ -234,6 +190,7 @@ def _run_participants(args: argparse.Namespace, config: Config, query: Query, co
         features=args.features,
         work_dir=args.work_dir,
         low_memory=args.low_mem,
+        memory=args.mem,
         n_jobs=args.n_jobs,
         command=" ".join(command),
         resume=args.resume,
@@ -241,14 +198,16 @@ def _run_participants(args: argparse.Namespace, config: Config, query: Query, co
         content=content,
     )
     try:
-        _print(verdicts)
+        _print(verdicts, quiet=args.quiet)
     finally:
         if content is not None and args.datalad_drop:
             content.drop()
 
 
-def _print(verdicts: Iterable[tuple[Path, Any]]) -> None:
+def _print(verdicts: Iterable[tuple[Path, Any]], *, quiet: bool) -> None:
     for page, verdict in verdicts:
+        if quiet:
+            continue
         print(f"\n{page}" + " (as before: nothing has changed)" * verdict.attrs.get("unchanged", False))
         print(verdict.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
         if "recovery" in verdict.attrs:
@@ -261,27 +220,3 @@ def _check_folders(args: argparse.Namespace) -> None:
     is_used = args.features is None or args.low_mem or args.work_dir is not None
     if is_used and (work := args.work_dir or Path("work")).resolve().is_relative_to(args.bids_dir.resolve()):
         raise UsageError(f"the working directory {work} lies in the input directory {args.bids_dir}.")
-
-
-def _config(args: argparse.Namespace) -> Config:
-    config = Config.from_toml(args.config_file) if args.config_file else Config()
-    return config.with_values(_given(args))
-
-
-def _given(args: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "align.t_r": args.t_r,
-        "align.onset_shift": args.onset_shift,
-        "align.mask": args.mask,
-        "align.atlas": args.atlas,
-        "align.min_coverage": args.min_coverage,
-        "align.label_atlas": args.label_atlas,
-        "align.confounds": [] if args.confounds == ["none"] else args.confounds,
-        "align.fd_threshold": args.fd_threshold,
-        "align.dvars_threshold": args.dvars_threshold,
-        "align.high_pass": args.high_pass,
-        "align.smoothing_fwhm": args.smoothing_fwhm,
-        "fit.n_components": args.n_components,
-        "inference.n_permutations": args.n_permutations,
-        "inference.seed": args.random_seed,
-    }

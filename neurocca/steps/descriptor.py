@@ -11,6 +11,7 @@ from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
 from neurocca.io.recording import Recording, RunFiles
 from neurocca.io.store import FeatureStore
+from neurocca.steps.estimate import Estimate, estimate
 from neurocca.steps.matching import match_runs
 from neurocca.steps.participant import check_folders
 
@@ -51,7 +52,14 @@ def describe_inputs(
     for recording in recordings:
         lines += ["", _headline(recording), *_folders(recording, bids_dir)]
         lines.append(_table(recording, used.get(recording.subject)))
+        lines.append(f"  {_expected(estimate(recording, config, features))}")
     return "\n".join(lines)
+
+
+def _expected(found: Estimate) -> str:
+    minutes = f"{found.seconds / 60:.0f} min" if found.seconds >= 90 else f"{found.seconds:.0f} s"
+    usual, low = (f"{size / 2**30:.1f} GiB" for size in (found.memory, found.low_memory))
+    return f"roughly {minutes} on one core, {usual} of memory ({low} with --low-mem)"
 
 
 def _parcels(align: AlignConfig) -> list[str]:

@@ -20,6 +20,7 @@ from neurocca.io.query import Query
 from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
 from neurocca.steps.content import MissingContent
+from neurocca.steps.estimate import estimate
 from neurocca.steps.inputs import analysis_of, made_of
 from neurocca.steps.matching import match_runs, read_features
 from neurocca.steps.run_log import RunLog
@@ -41,6 +42,7 @@ def run_participants(
     features: Path | None = None,
     work_dir: Path | None = None,
     low_memory: bool = False,
+    memory: int | None = None,
     n_jobs: int | None = None,
     command: str = "",
     resume: bool = True,
@@ -65,6 +67,8 @@ def run_participants(
         made of the same. None is ``work``, for the store alone.
     low_memory : bool
         Have one cleaned run in memory at a time, the others in the working directory.
+    memory : int, optional
+        Bytes that there are: where participants would take more, by `neurocca.steps.estimate`, the same as low_memory.
     n_jobs : int, optional
         Participants at the same time, and permutations of each where there are more jobs than participants; by default
         one participant at a time, with permutations on all cores. Results do not depend on it. Memory is that of one
@@ -112,6 +116,10 @@ def run_participants(
         return
     from neurocca.steps.analysis import ParticipantAnalysis  # late: nothing else takes as long to import
 
+    at_once = min(n_jobs or 1, len(to_do)) if (n_jobs or 1) > 0 else len(to_do)
+    if memory is not None and not low_memory:
+        needed = max(estimate(recording, config, features).memory for recording in to_do) * at_once
+        low_memory = needed > memory
     cache = (work_dir or WORK) / "cleaned" if work_dir is not None or low_memory else None
     one = ParticipantAnalysis(bids_dir, output_dir, config, features, cache, low_memory, command, sources)
     run_log = RunLog(output_dir, command)

@@ -1,0 +1,120 @@
+"""Options of an analysis: what they set, and what they refuse."""
+
+import argparse
+
+import pytest
+
+from neurocca.cli import main
+from neurocca.cli.analysis import add_analysis_options, analysis_config, memory_size
+from neurocca.cli.app import _bids_parser
+from neurocca.config import Config
+from neurocca.errors import UsageError
+
+
+def config(*options: str) -> Config:
+    return analysis_config(_bids_parser().parse_args(["in", "out", "participant", *options]))
+
+
+def test_without_options_the_configuration_is_the_default():
+    assert config() == Config()
+
+
+def test_options_reach_the_configuration():
+    found = config(
+        "--spaces", "audio", "cnn", "--delays", "1", "3", "--scheme", "phase_randomize", "--nuisance", "none"
+    )
+    assert found.align.spaces == ("audio", "cnn")
+    assert (found.align.response, found.align.delays) == ("delays", (1, 3))
+    assert found.inference.scheme == "phase_randomize"
+    assert found.align.confounds == ()
+    found = config("--hrf", "glover")
+    assert (found.align.response, found.align.hrf) == ("hrf", "glover")
+
+
+@pytest.mark.parametrize(
+    ("words", "grids"),
+    [
+        (["0.2"], ((0.2,), (0.2,))),
+        ([".1", ".3"], ((0.1,), (0.3,))),
+        (["auto"], (Config().fit.shrinkage_x, Config().fit.shrinkage_y)),
+        (["auto", "1"], (Config().fit.shrinkage_x, (1.0,))),
+    ],
+)
+def test_shrinkage_of_both_views_or_of_each(words, grids):
+    fit = config("--shrinkage", *words).fit
+    assert (fit.shrinkage_x, fit.shrinkage_y) == grids
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--shrinkage", "x"], "a number from 0 to 1, or auto"),
+        (["--shrinkage", "2"], r"values between 0 \(CCA\) and 1 \(PLS\)"),
+        (["--shrinkage", "0", "0", "0"], "one value for both views"),
+        (["--hrf", "spm", "--delays", "1"], "give one of them"),
+        (["--hrf", "x"], "is none of"),
+        (["--scheme", "x"], "is none of"),
+        (["--delays", "-1"], "must be volumes >= 0"),
+        (["--mem", "much"], "is no size"),
+        (["--task", "film"], "unrecognized arguments: --task"),
+    ],
+)
+def test_what_cannot_be_is_one_line(options, message, capsys):
+    assert main(["in", "out", "participant", *options]) == 64
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    with pytest.raises(UsageError, match=message):
+        config(*options)
+
+
+@pytest.mark.parametrize(("text", "size"), [("1", 2**20), ("1.5G", 3 * 2**29), ("2gb", 2**31), ("64 M", 2**26)])
+def test_sizes(text, size):
+    assert memory_size(text) == size
+
+
+def test_every_option_has_both_spellings_and_help():
+    parser = argparse.ArgumentParser()
+    add_analysis_options(parser)
+    for action in parser._actions:
+        assert action.help, action.option_strings
+        for flag in action.option_strings:
+            assert flag.startswith("--no-") or f"--{flag[2:].replace('-', '_')}" in [*action.option_strings, "--"]
+
+
+def test_memory_that_is_not_there_takes_one_run_at_a_time(parcel_dataset, capsys, monkeypatch):
+    monkeypatch.chdir(parcel_dataset)
+    command = ["dataset", "out", "participant", "--features", "features.h5", "--config-file", "config.toml"]
+    assert main([*command, "--mem", "8G", "--participant-label", "01"]) == 0
+    assert not (parcel_dataset / "work").exists()
+    assert main([*command, "--mem", "100", "--participant-label", "02"]) == 0
+    assert len(list((parcel_dataset / "work/cleaned").iterdir())) == 3  # runs wait there for their turn
+
+
+def test_quiet_and_reports_only(parcel_dataset, capsys, monkeypatch):
+    monkeypatch.chdir(parcel_dataset)
+    command = ["dataset", "out", "participant", "--participant-label", "01"]
+    given = ("--features", "features.h5", "--config-file", "config.toml")
+    assert main([*command, "--reports-only"]) == 66
+    capsys.readouterr()
+    assert main([*command, *given, "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+    page = parcel_dataset / "out/sub-01_task-film.html"
+    before = page.read_bytes()
+    page.unlink()
+    assert main([*command, "--reports-only"]) == 0
+    assert page.read_bytes() == before
+
+
+def test_a_dry_run_says_what_it_takes(parcel_dataset, capsys, monkeypatch):
+    monkeypatch.chdir(parcel_dataset)
+    command = ["dataset", "out", "participant", "--features", "features.h5", "--config-file", "config.toml"]
+    assert main([*command, "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("roughly 15 s on one core, 0.3 GiB of memory") == 2
+
+
+@pytest.mark.parametrize("output", ["dataset/out", "dataset/sub-01/out", "dataset/derivatives"])
+def test_results_do_not_go_among_the_input(parcel_dataset, capsys, monkeypatch, output):
+    monkeypatch.chdir(parcel_dataset)
+    assert main(["dataset", output, "participant", "--features", "features.h5"]) == 64
+    assert "lies in the input directory" in capsys.readouterr().err
+    assert not (parcel_dataset / "dataset/derivatives").exists()
