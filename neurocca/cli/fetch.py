@@ -53,21 +53,21 @@ def fetch(arguments: Sequence[str]) -> None:
         elif args.drop:
             print(f"{as_size(doing.drop(plan))} let go of in {plan.root}")
         else:
-            _get(plan, args.jobs)
+            _get(plan, args.jobs, args.share)
         if args.dataset == "studyforrest" and not args.drop:
             print(FILM)
 
 
-def _get(plan: "Plan", jobs: int) -> None:
+def _get(plan: "Plan", jobs: int, share: bool) -> None:
     from neurocca.io import fetch as doing
     from neurocca.io.content import as_size
     from neurocca.steps.terminal import progress_bar
 
     size = plan.size
     with progress_bar(size, "fetch", "B") as done:
-        doing.fetch(plan, jobs=jobs, progress=done)
+        doing.fetch(plan, jobs=jobs, share=share, progress=done)
     n_files = sum(len(part.files) for part in plan.parts)
-    print(f"{n_files} {'file' if n_files == 1 else 'files'} in {plan.root}; {as_size(size)} came")
+    print(f"{_counted(n_files)} in {plan.root}; {as_size(size)} came")
 
 
 def _listed(plan: "Plan") -> str:
@@ -82,8 +82,13 @@ def _listed(plan: "Plan") -> str:
         if part.files:
             size = sum(file.size for file in part.files)
             to_come = sum(file.size for file in missing)
-            totals.append(f"{part.path}: {len(part.files)} files, {as_size(size)}, of which {as_size(to_come)} to come")
+            number = _counted(len(part.files))
+            totals.append(f"{part.path}: {number}, {as_size(size)}, of which {as_size(to_come)} to come")
     return "\n".join([*lines, *totals])
+
+
+def _counted(n_files: int) -> str:
+    return f"{n_files} {'file' if n_files == 1 else 'files'}"
 
 
 def _parser() -> Parser:
@@ -102,6 +107,8 @@ def _parser() -> Parser:
     add(parser, "--exclude", **several, metavar="GLOB", help="not these paths")
     add(parser, "--source", default="", metavar="URL|PATH", help="a mirror to clone from")
     add(parser, "--jobs", type=int, default=4, metavar="N", help="files at a time (default: 4)")
+    shared = "hard links to the content of a source on the same disk, no copies: for clones that nobody changes"
+    add(parser, "--share", action="store_true", help=shared)
     add(parser, "--dry-run", action="store_true", help="list files and sizes, and change nothing")
     add(parser, "--drop", action="store_true", help="let go of the files' content, where it can be had again")
     add(parser, "-v", "--verbose", action="count", default=0)

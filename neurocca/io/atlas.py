@@ -1,5 +1,6 @@
 """Atlases: label images and probabilistic maps with the names of their parcels."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,15 @@ def read_atlas(source: Path | str, table: Path | None = None) -> Atlas:
     if len(shape) == 3 or shape[3:] == (1,):
         return _deterministic(path, image, names)
     raise DataError(f"atlas {path}: has shape {shape}; labels have 3 dimensions and maps of weights 4.")
+
+
+def atlas_files(source: Path | str) -> list[Path]:
+    """Image and table of an atlas, here or not; none where nilearn knows it by its name."""
+    path = Path(source)
+    if not os.path.lexists(path):
+        return []
+    table = _table_of(path)
+    return [path, table] if table else [path]
 
 
 def _deterministic(path: Path, image: Nifti1Image, names: dict[int, str]) -> Atlas:

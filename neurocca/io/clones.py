@@ -19,6 +19,9 @@ from neurocca.io.git_tree import DATASET, tree_of
 
 _CONFIG = ".datalad/config"
 
+_PATIENCE = 20.0
+"""Seconds in which a server has to answer; git would wait for minutes for one that takes no connection."""
+
 
 @dataclass(frozen=True)
 class Subdataset:
@@ -100,6 +103,12 @@ def clone(addresses: Sequence[str], target: Path, *, commit: str | None = None, 
     raise type(worst)(said)
 
 
+def check_answers(address: str) -> None:
+    """Refuse an address where nobody answers."""
+    if is_url(address) and not address.startswith("file:"):
+        git("ls-remote", "--quiet", "--", address, "HEAD", seconds=_PATIENCE)
+
+
 def begin_annex(folder: Path) -> None:
     """Make git-annex ready in a clone whose dataset uses it, enabling no remotes."""
     branches = git("branch", "--all", "--list", "git-annex", "*/git-annex", folder=folder)
@@ -119,7 +128,7 @@ def subdatasets(folder: Path) -> list[Subdataset]:
     return [_subdataset(path, commit, described.get(path, {})) for _, commit, path in links]
 
 
-def addresses_of(sub: Subdataset, parent: Path, *, mirror: str = "") -> list[str]:
+def addresses_of(sub: Subdataset, parent: Path, *, mirrors: Sequence[str] = ()) -> list[str]:
     """Where a dataset inside another may be cloned from, best first.
 
     Parameters
@@ -127,8 +136,8 @@ def addresses_of(sub: Subdataset, parent: Path, *, mirror: str = "") -> list[str
     sub : Subdataset
     parent : Path
         The clone that names it.
-    mirror : str
-        Another address, which comes first.
+    mirrors : sequence of str
+        Other addresses, which come first: `mirrors_of`.
 
     Raises
     ------
@@ -136,8 +145,8 @@ def addresses_of(sub: Subdataset, parent: Path, *, mirror: str = "") -> list[str
         When there is none that can be handed to git.
     """
     origin = git("config", "--default", "", "remote.origin.url", folder=parent).strip()
-    found = [mirror] if mirror else []
-    if re.match(r"\.\.?(/|$)", sub.url):
+    found = list(mirrors)
+    if _is_relative(sub.url):
         found.append(_inside(origin, sub.url))
     elif sub.url:
         found.append(sub.url)
@@ -150,6 +159,11 @@ def addresses_of(sub: Subdataset, parent: Path, *, mirror: str = "") -> list[str
     if not usable:
         raise NoInputError(f"{parent / sub.path} cannot be cloned: {sub.url!r} is no address to clone from")
     return usable
+
+
+def mirrors_of(sub: Subdataset, mirror: str) -> list[str]:
+    """Where a mirror of a dataset may have one that is inside it: below it, or beside it where the address says so."""
+    return [f"{mirror.rstrip('/')}/{sub.path}", *([_inside(mirror, sub.url)] if _is_relative(sub.url) else [])]
 
 
 def commit_of(folder: Path) -> str:
@@ -172,6 +186,7 @@ def register(parent: Path, sub: Subdataset) -> None:
 def _clone_into(staging: Path, address: str, commit: str | None, shallow: bool) -> None:
     source = address if is_url(address) else str(Path(address).resolve())
     depth = ["--depth", "1"] if shallow and is_url(address) else []
+    check_answers(address)
     git("clone", "--quiet", "--no-checkout", *depth, "--", source, str(staging))
     if commit is None:
         if not git("rev-list", "--max-count=1", "--all", folder=staging).strip():
@@ -201,6 +216,10 @@ def _staging(target: Path) -> Path:
     except OSError as error:
         raise OutputError(f"output {target}: cannot be written: {error.strerror}.") from error
     return staging
+
+
+def _is_relative(url: str) -> bool:
+    return re.match(r"\.\.?(/|$)", url) is not None
 
 
 def _is_usable(address: str) -> bool:

@@ -1,13 +1,11 @@
 """Content of annexed files: getting it from whichever remote answers, and letting go of it."""
 
-import hashlib
 import os
 import re
 import shutil
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from neurocca.errors import ContentNotHereError, DataError, NeuroccaError, OutputError
@@ -15,19 +13,24 @@ from neurocca.io.annex import dataset_root, is_here, is_unfetched
 from neurocca.io.clones import begin_annex
 from neurocca.io.git_programs import datalad, git, run
 from neurocca.io.git_tree import TreeFile, tree_file
-
-_PATIENCE = 20.0
-"""Seconds in which a remote has to answer."""
+from neurocca.io.remotes import enabled, mirrored, remotes_to_try
+from neurocca.io.sharing import LINKED, intact, shareable, source_of
+from neurocca.io.transfers import Meter, Progress, is_damaged, transfers
 
 _AT_ONCE = 500
 """Files per call: a command line has an end."""
 
-_DAMAGED = "its content at the source is damaged (the checksum is another one)"
-Progress = Callable[[int], object]
+_DAMAGED = "its content at the source is damaged (its size or checksum is another one)"
 
 
 def get_content(
-    folder: Path, files: Sequence[TreeFile], *, jobs: int = 1, progress: Progress = lambda n: None
+    folder: Path,
+    files: Sequence[TreeFile],
+    *,
+    jobs: int = 1,
+    share: bool = False,
+    mirrors: Sequence[str] = (),
+    progress: Progress = lambda n: None,
 ) -> dict[str, str]:
     """Get the content of files of one dataset; what is here already is left alone.
 
@@ -41,8 +44,12 @@ def get_content(
     files : sequence of TreeFile
     jobs : int
         Files at a time.
+    share : bool
+        Have hard links to content of a source on the same disk, where that is protected from writing.
+    mirrors : sequence of str
+        Addresses of other clones, which are asked for what the source does not have.
     progress : callable
-        Called with the bytes that came.
+        Called with the bytes that came, in this attempt or an earlier one.
 
     Returns
     -------
@@ -55,12 +62,17 @@ def get_content(
     begin_annex(folder)
     for some in _portions([file for file in missing if not os.path.lexists(folder / file.path)]):
         git("checkout", "--quiet", "--", *(file.path for file in some), folder=folder)  # somebody has removed them
-    failures = _get(folder, missing, jobs, progress)
-    for name in _remotes_to_try(folder, failures):
-        if not failures:
-            break
-        if _enabled(folder, name):
-            failures = _get(folder, [file for file in missing if file.path in failures], jobs, progress)
+    if share:
+        _share(folder, missing, jobs, progress)
+        missing = [file for file in missing if not is_here(folder / file.path)]
+    meter = Meter(folder, missing, progress)
+    failures = _get(folder, missing, jobs, meter)
+    others = [partial(mirrored, folder, address) for address in mirrors]
+    if failures:
+        others += [partial(enabled, folder, name) for name in remotes_to_try(folder)]
+    for answers in others:
+        if failures and answers():
+            failures = _get(folder, [file for file in missing if file.path in failures], jobs, meter)
     return failures
 
 
@@ -144,11 +156,22 @@ def refusal(folder: Path, failures: dict[str, str]) -> NeuroccaError:
     )
 
 
-def _get(folder: Path, files: Sequence[TreeFile], jobs: int, progress: Progress) -> dict[str, str]:
+def _share(folder: Path, files: Sequence[TreeFile], jobs: int, progress: Progress) -> None:
+    shared = intact(folder, shareable(folder, files), jobs, progress)
+    if not shared:
+        return
+    # to git-annex a copy that is the source's own is none to count on
+    run(["git-annex", "untrust", "--quiet", "here"], folder=folder)
+    for some in _portions(shared):
+        for _ in _datalad_get(folder, some, jobs, LINKED):
+            pass  # what has failed is not here, and is asked for again
+
+
+def _get(folder: Path, files: Sequence[TreeFile], jobs: int, meter: Meter) -> dict[str, str]:
     """One attempt, and more where another process is getting the same file."""
     failures: dict[str, str] = {}
     for attempt in range(5):
-        with _metered(folder, files, progress):
+        with meter.running():
             failures.update(_attempt(folder, files, jobs))
         failures = {path: reason for path, reason in failures.items() if not is_here(folder / path)}
         files = [file for file in files if "already in progress" in failures.get(file.path, "")]
@@ -161,15 +184,29 @@ def _get(folder: Path, files: Sequence[TreeFile], jobs: int, progress: Progress)
 def _attempt(folder: Path, files: Sequence[TreeFile], jobs: int) -> dict[str, str]:
     failures: dict[str, str] = {}
     for some in _portions(files):
-        paths = [str(folder / file.path) for file in some]
-        for record in datalad("get", "--jobs", str(jobs), "--dataset", str(folder), *paths, folder=folder):
+        for record in _datalad_get(folder, some, jobs):
             if record.get("status") in ("error", "impossible"):
                 failures[_inside(folder, record)] = _reason(record)
     absent = [file for file in files if not is_here(folder / file.path)]
     reasons = {file.path: failures.get(file.path, "DataLad does not say why") for file in absent}
-    transfers = _transfers(folder)
-    damaged = {file.path for file in absent if _is_damaged(transfers / file.key, file.key)}
+    on_their_way, source = transfers(folder), source_of(folder)
+    damaged = {file.path for file in absent if is_damaged(on_their_way / file.key, file) or _is_cut(source, file)}
+    # what came from a server and is not what its key says, git-annex removes itself
+    damaged.update(path for path, reason in reasons.items() if "verification of content failed" in reason.lower())
     return {path: _DAMAGED if path in damaged else reason for path, reason in reasons.items()}
+
+
+def _datalad_get(folder: Path, files: Sequence[TreeFile], jobs: int, options: Sequence[str] = ()) -> Iterator[dict]:
+    paths = [str(folder / file.path) for file in files]
+    return datalad(*options, "get", "--jobs", str(jobs), "--dataset", str(folder), *paths, folder=folder)
+
+
+def _is_cut(source: Path | None, file: TreeFile) -> bool:
+    """Whether a source on this machine has only a part of a content; what came looks like what was interrupted."""
+    if source is None or not file.key.partition("-")[2].startswith("s"):
+        return False
+    content = source / file.path
+    return content.is_symlink() and content.is_file() and content.stat().st_size != file.size
 
 
 def _portions(files: Sequence[TreeFile]) -> Iterator[Sequence[TreeFile]]:
@@ -185,94 +222,3 @@ def _reason(record: dict) -> str:
     said = record.get("error_message") or record.get("message") or "no reason is given"
     text = said if isinstance(said, str) else str(said[0]) % tuple(said[1:])
     return " ".join(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
-
-
-def _transfers(folder: Path) -> Path:
-    """Where git-annex keeps what has come of files that are on their way."""
-    return folder / git("rev-parse", "--git-path", "annex/tmp", folder=folder).strip()
-
-
-def _is_damaged(transferred: Path, key: str) -> bool:
-    """Whether all of a content came and is not what its key says; it is removed then, for another attempt."""
-    match = re.match(r"(MD5|SHA1|SHA256|SHA512)E?-s(\d+)--([0-9a-f]+)", key)
-    if match is None or not transferred.is_file() or transferred.stat().st_size < int(match[2]):
-        return False
-    with transferred.open("rb") as file:
-        damaged = hashlib.file_digest(file, match[1].lower()).hexdigest() != match[3]
-    if damaged:
-        transferred.unlink()
-    return damaged
-
-
-def _remotes_to_try(folder: Path, failures: dict[str, str]) -> list[str]:
-    """Remotes that are not enabled and may have what failed: those reached by git first, programs last."""
-    if not failures:
-        return []
-    try:
-        listed = git("show", "git-annex:remote.log", folder=folder)
-    except NeuroccaError:  # a dataset without special remotes
-        return []
-    there = git("remote", folder=folder).split()
-    kinds = {"git": 0, "S3": 1, "web": 1, "external": 3}
-    found = []
-    for line in listed.splitlines():
-        about = dict(word.split("=", 1) for word in line.split() if "=" in word)
-        name = about.get("name", "")
-        # of a name that git would take for something else, nothing good can be meant
-        if about.get("autoenable") == "true" and re.fullmatch(r"[A-Za-z0-9][\w.-]*", name) and name not in there:
-            found.append((kinds.get(about.get("type", ""), 2), name))
-    return [name for _, name in sorted(found)]
-
-
-def _enabled(folder: Path, name: str) -> bool:
-    """Enable a remote, unless it does not answer in time; then no trace of it is left, and the next run tries again."""
-    section = f"remote.{name}"
-    try:
-        run(["git-annex", "enableremote", name], folder=folder, seconds=_PATIENCE)
-        # as if git-annex had enabled it by itself: read from, never written to
-        git("config", f"{section}.annex-verified", "automatic", folder=folder)
-        # a remote of kind git is only asked when something wants to know of it
-        run(["git-annex", "info", "--fast", name], folder=folder, seconds=_PATIENCE)
-        known = git("config", "--default", "", f"{section}.annex-uuid", folder=folder).strip()
-        ignored = git("config", "--default", "false", "--bool", f"{section}.annex-ignore", folder=folder).strip()
-        if known and ignored != "true":
-            return True
-    except NeuroccaError:
-        pass
-    with suppress(NeuroccaError):
-        git("config", "--remove-section", section, folder=folder)
-    return False
-
-
-@contextmanager
-def _metered(folder: Path, files: Sequence[TreeFile], progress: Progress) -> Iterator[None]:
-    """Call ``progress`` with bytes as they come, from the sizes of what is on its way."""
-    stop, transfers = threading.Event(), _transfers(folder)
-    before = {file.path: _come(folder, file, transfers) for file in files}
-
-    def watch() -> None:
-        seen = before
-        while True:
-            last = stop.wait(0.5)
-            now = {file.path: _come(folder, file, transfers) for file in files}
-            if grown := sum(max(now[path] - seen[path], 0) for path in now):
-                progress(grown)
-            seen = {path: max(now[path], seen[path]) for path in now}
-            if last:
-                return
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        watcher.join()
-
-
-def _come(folder: Path, file: TreeFile, transfers: Path) -> int:
-    if not is_unfetched(folder / file.path):
-        return file.size
-    with suppress(OSError):
-        return (transfers / file.key).stat().st_size
-    return 0

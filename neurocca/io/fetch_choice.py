@@ -63,7 +63,7 @@ class Choice:
     Raises
     ------
     UsageError
-        When a pattern leads out of the dataset.
+        When a pattern leads out of the dataset, or a label cannot be one.
     """
 
     participants: tuple[str, ...] = ()
@@ -72,6 +72,9 @@ class Choice:
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for label in self.participants:
+            if not re.fullmatch(r"[A-Za-z0-9]+", label.removeprefix("sub-")):
+                raise UsageError(f"--participant-label {label!r}: labels are letters and digits.")
         for pattern in (*self.include, *self.exclude):
             path = PurePosixPath(pattern)
             if not pattern.isprintable() or path.is_absolute() or ".." in path.parts or pattern.startswith("-"):

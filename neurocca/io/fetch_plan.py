@@ -2,8 +2,8 @@
 
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from neurocca.io.fetch_choice import STUDYFORREST, Choice, ChosenFiles, labels_i
 from neurocca.io.fetch_record import read_record
 from neurocca.io.git_programs import checked_address, git, is_url, without_password
 from neurocca.io.git_tree import DATASET, TreeFile, tree_of, with_keys
+from neurocca.io.turn import turn
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Part:
         Where it is, or will be.
     url, dataset_id, commit : str
     files : tuple of TreeFile
+    mirrors : tuple of str
+        Other places that may have its content.
     """
 
     path: str
@@ -39,6 +42,7 @@ class Part:
     dataset_id: str
     commit: str
     files: tuple[TreeFile, ...]
+    mirrors: tuple[str, ...] = ()
 
     @property
     def missing(self) -> tuple[TreeFile, ...]:
@@ -85,37 +89,37 @@ class _Survey:
     failures: list[NeuroccaError] = field(default_factory=list)
     labels: set[str] = field(default_factory=set)
 
-    def walk(self, folder: Path, target: Path, path: str, url: str, base: str) -> None:
+    def walk(self, folder: Path, target: Path, path: str, url: str, mirrors: Sequence[str]) -> None:
         prefix = "" if path == "." else f"{path}/"
         entries = [entry for entry in tree_of(folder) if entry[0] != DATASET and self.chosen.has(prefix + entry[2])]
         self.labels.update(*(labels_in(entry[2]) for entry in entries))
         theirs = [entry for entry in entries if self.chosen.is_theirs(prefix + entry[2])]
         files = tuple(with_keys(folder, theirs))
         about = (url, clones.dataset_id(folder), clones.commit_of(folder))
-        self.parts.append(Part(path, folder, target, *about, files))
+        self.parts.append(Part(path, folder, target, *about, files, tuple(mirrors)))
         for sub in clones.subdatasets(folder):
             inner = prefix + sub.path
             if not self.chosen.enters(inner, named=sub.skipped):
                 continue
             try:
-                self._enter(sub, folder, target / sub.path, inner, _below(base, sub.path))
+                self._enter(sub, folder, target / sub.path, inner, mirrors)
             except NoInputError as error:  # others may be had
                 self.failures.append(error)
 
-    def _enter(self, sub: clones.Subdataset, parent: Path, target: Path, path: str, mirror: str) -> None:
-        folder = target
+    def _enter(self, sub: clones.Subdataset, parent: Path, target: Path, path: str, above: Sequence[str]) -> None:
+        folder, mirrors = target, [address for mirror in above for address in clones.mirrors_of(sub, mirror)]
         if not clones.is_dataset(target):
             if self.only_here:
                 return
             if self.dry is not None:
                 folder = self.dry / str(len(self.parts))
-            addresses = clones.addresses_of(sub, parent, mirror=mirror)
+            addresses = clones.addresses_of(sub, parent, mirrors=mirrors)
             used = clones.clone(addresses, folder, commit=sub.commit, shallow=self.dry is not None)
             if self.dry is None:
                 clones.register(parent, sub)
         else:
             used = git("config", "--default", "", "remote.origin.url", folder=target).strip()
-        self.walk(folder, target, path, _as_url(sub.url if is_url(sub.url) else used), mirror)
+        self.walk(folder, target, path, _as_url(sub.url if is_url(sub.url) else used), mirrors)
 
 
 @contextmanager
@@ -156,9 +160,10 @@ def planned(
     for address in addresses:
         if not is_url(address) and not Path(address).is_dir():
             raise NoInputError(f"{address}: no such directory.")
-    there = check_target(root, name, url)
     root = root.resolve()
-    with tempfile.TemporaryDirectory(prefix="neurocca-") as temporary:
+    waiting = nullcontext() if dry_run else turn(root)
+    with waiting, tempfile.TemporaryDirectory(prefix="neurocca-") as temporary:
+        there = check_target(root, name, url)
         dry = Path(temporary) if dry_run else None
         folder = root if there or dry is None else dry / "root"
         if not there:
@@ -167,7 +172,7 @@ def planned(
             clones.clone(addresses, folder, shallow=dry_run)
         chosen = choice.of(clones.dataset_id(folder))
         survey = _Survey(chosen, dry, only_here)
-        survey.walk(folder, root, ".", _as_url(url), base)
+        survey.walk(folder, root, ".", _as_url(url), [base] if base else [])
         if not survey.failures:
             _check_found(root, survey)
         yield Plan(without_password(name), root, tuple(survey.parts), tuple(survey.failures))
@@ -196,8 +201,11 @@ def check_target(root: Path, name: str, url: str) -> bool:
     OutputError
         When something else is there.
     """
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
+    try:
+        if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+            return False
+    except OSError as error:
+        raise OutputError(f"output {root}: cannot be read: {error.strerror}.") from error
     if not root.is_dir():
         raise OutputError(f"output {root}: not a directory.")
     if not clones.is_dataset(root):
@@ -215,10 +223,6 @@ def check_target(root: Path, name: str, url: str) -> bool:
 def _absolute(address: str) -> str:
     checked_address(address)
     return address if is_url(address) else str(Path(address).resolve())
-
-
-def _below(base: str, path: str) -> str:
-    return f"{base.rstrip('/')}/{path}" if base else ""
 
 
 def _as_url(address: str) -> str:

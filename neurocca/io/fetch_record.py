@@ -25,7 +25,8 @@ def read_record(root: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if all(isinstance(item["Path"], str) for key in ("Datasets", "Files") for item in content[key]):
+        paths = [item["Path"] for key in ("Datasets", "Files") for item in content[key]]
+        if all(isinstance(path, str) for path in paths) and all("Size" in item for item in content["Files"]):
             return content
     except (ValueError, KeyError, TypeError):
         pass
@@ -57,7 +58,11 @@ def write_record(
         name: {item["Path"]: dict(item) for item in (*before.get(name, ()), *new)}
         for name, new in (("Datasets", datasets), ("Files", files))
     }
-    here = [item for path, item in sorted(by_path["Files"].items()) if is_here(root / path)]
+    here = [
+        item
+        for path, item in sorted(by_path["Files"].items())
+        if is_here(root / path) and (root / path).stat().st_size == item["Size"]
+    ]
     content = {
         "Dataset": before.get("Dataset", dataset),
         "Datasets": [item for _, item in sorted(by_path["Datasets"].items())],

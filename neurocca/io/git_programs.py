@@ -111,7 +111,7 @@ def run(
             printed, complaints = child.communicate(stdin, timeout=seconds)
         except subprocess.TimeoutExpired as error:
             _stop(child)
-            raise ContentNotHereError(f"{' '.join(command[:2])} took longer than {seconds:g} s") from error
+            raise ContentNotHereError(f"no answer within {seconds:g} s") from error
         except BaseException:
             _stop(child)
             raise
@@ -186,7 +186,7 @@ def explained(said: str) -> NeuroccaError:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if re.match(r"(fatal|error|git-annex):|\[ERROR", line)] or lines or ["no message"]
     telling = [without_password(telling[0])]
-    if re.search(r"No space left|not enough free space|Read-only file system|Permission denied$", said):
+    if re.search(r"No space left|not enough free space|Read-only file system|Permission denied\)?$", said):
         return OutputError(telling[0])
     if re.search(_NETWORK, said, re.IGNORECASE):
         return ContentNotHereError(telling[0])

@@ -6,12 +6,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from neurocca.config import AlignConfig
 from neurocca.errors import ContentNotHereError
+from neurocca.io.annex import check_here, is_here, is_unfetched
+from neurocca.io.atlas import atlas_files
 from neurocca.io.git_tree import TreeFile
 from neurocca.steps.terminal import progress_bar
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+
+def named_inputs(features: Path | None, align: AlignConfig) -> list[Path]:
+    """Files beside the recordings that an analysis reads: feature store, masks, atlases and kernel.
+
+    Raises
+    ------
+    ContentNotHereError
+        When the content of some is not here.
+    """
+    atlases = [path for source in (align.atlas, align.label_atlas) if source for path in atlas_files(source)]
+    given = [Path(path) for path in (features, align.mask, align.kernel) if path]
+    paths = [*given, *atlases]
+    check_here(path for path in paths if is_unfetched(path))
+    return paths
 
 
 class MissingContent:
@@ -63,6 +81,7 @@ class MissingContent:
 
     def _get(self, missed: ContentNotHereError) -> None:
         from neurocca.io.content import by_dataset, check_space, get_content, refusal
+        from neurocca.io.turn import turn
 
         wanted = by_dataset(missed.paths)
         # elsewhere DataLad cannot help: links without their dataset, a dataset that is not to be written to
@@ -73,7 +92,9 @@ class MissingContent:
         log.info("getting the content of %d files", len(missed.paths))
         with progress_bar(size, "datalad get", "B") as done:
             for root, files in wanted.items():
-                failures = get_content(root, files, jobs=self.jobs, progress=done)
+                with turn(root):
+                    files = [file for file in files if not is_here(root / file.path)]  # others may have got them
+                    failures = get_content(root, files, jobs=self.jobs, progress=done)
                 self.got.setdefault(root, []).extend(file for file in files if file.path not in failures)
                 if failures:
                     raise refusal(root, failures) from missed

@@ -11,6 +11,7 @@ from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
 from neurocca.io.recording import Recording, RunFiles
 from neurocca.io.store import FeatureStore
+from neurocca.steps.content import named_inputs
 from neurocca.steps.estimate import Estimate, estimate
 from neurocca.steps.matching import match_runs
 from neurocca.steps.participant import check_folders
@@ -36,6 +37,7 @@ def describe_inputs(
     """
     check_folders(bids_dir, output_dir)
     found = find_recordings(bids_dir, query, t_r=config.align.t_r)
+    named_inputs(features, config.align)
     recordings = [recording.shifted(config.align.onset_shift) for recording in found]
     first = recordings[0]
     lines = [f"{first.dataset} ({bids_dir}), task {first.task}: {_counted(len(recordings), 'participant')}"]

@@ -19,7 +19,7 @@ from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
 from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
-from neurocca.steps.content import MissingContent
+from neurocca.steps.content import MissingContent, named_inputs
 from neurocca.steps.estimate import estimate
 from neurocca.steps.inputs import analysis_of, made_of
 from neurocca.steps.matching import match_runs, read_features
@@ -97,9 +97,7 @@ def run_participants(
     """
     query = query or Query()
     check_folders(bids_dir, output_dir)
-    recordings, features = _inputs(bids_dir, output_dir, config, query, features, work_dir or WORK, content)
-    folders = {path.parent for recording in recordings for run in recording.runs for path in run.files}
-    sources = source_datasets([bids_dir, *sorted(folders)])
+    recordings, features, sources = _inputs(bids_dir, output_dir, config, query, features, work_dir or WORK, content)
     to_do = recordings
     if resume:
         digest = functools.cache(sha256)
@@ -137,11 +135,12 @@ def _inputs(
     features: Path | None,
     work_dir: Path,
     content: MissingContent | None,
-) -> tuple[list[Recording], Path]:
-    """Recordings with the runs that features go with, and the store of those."""
+) -> tuple[list[Recording], Path, list[dict[str, str]]]:
+    """Recordings with the runs that features go with, the store of those, and the datasets that all come from."""
     read = content.reading if content is not None else lambda reading: reading()
     recordings = read(lambda: find_recordings(bids_dir, query, t_r=config.align.t_r))
     check_output(output_dir)
+    named = read(lambda: named_inputs(features, config.align))
     if features is None:
         from neurocca.steps.features import films_store
 
@@ -150,7 +149,8 @@ def _inputs(
         recordings = [match_runs(recording, store, config.align, strict=query.strict) for recording in recordings]
         for recording in recordings:
             read_features(store, recording, config.align)
-    return recordings, features
+    folders = {path.parent for recording in recordings for run in recording.runs for path in run.files}
+    return recordings, features, source_datasets([bids_dir, *sorted(folders), *(path.parent for path in named)])
 
 
 def _analysed(

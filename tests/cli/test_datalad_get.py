@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,44 @@ def test_what_is_missing_comes_and_is_named_as_source(clone, shell):
     assert json.loads((folder / "out/dataset_description.json").read_text())["SourceDatasets"] == sources
     decomposition = folder / "out/sub-01/func/sub-01_task-film_desc-cca_decomposition.json"
     assert json.loads(decomposition.read_text())["SourceDatasets"] == sources
+    page = (folder / "out/sub-01_task-film.html").read_text()
+    assert f"{sources[0]['URL']}</span>, commit <code>{commit}</code>" in page
+
+
+def test_files_that_options_name_come_too(clone, shell, capsys):
+    """Features and kernel of another dataset, without content."""
+    folder = clone.parent
+    other = folder / "other"
+    other.mkdir()
+    shutil.move(folder / "features.h5", other)
+    (other / "kernel.tsv").write_text("response\n1\n0.5\n")
+    shell(f"cd {other} && git init -q && git annex init -q && git annex add -q --force-large . && git commit -qm files")
+    shell(f"git clone -q {other} {folder}/named")
+    config = folder / "config.toml"
+    text = config.read_text().replace('response = "delays"', 'response = "kernel"').replace("delays = [1, 2, 3]\n", "")
+    kernel = f'kernel = "{folder}/named/kernel.tsv"\nkernel_step = 2.0\n'
+    config.write_text(text.replace("[fit]", f"{kernel}[fit]"))
+    command = analysis(folder, "--features", str(folder / "named/features.h5"))
+    capsys.readouterr()
+    for option in ("--no-datalad-get", "--dry-run"):
+        assert main([*command, option]) == 75
+        assert re.search(
+            r"(features\.h5|run-1_bold\.csv): its content and that of .* get it with", capsys.readouterr().err
+        )
+    assert main(command) == 0
+    assert not is_unfetched(folder / "named/kernel.tsv")
+
+
+def test_two_at_once_get_the_same_files(clone):
+    paths = sorted(clone.glob("sub-*/func/*.csv"))
+    program = (
+        "import sys; from pathlib import Path; from neurocca.io.annex import check_here; "
+        "from neurocca.steps.content import MissingContent; "
+        "MissingContent().reading(lambda: check_here(map(Path, sys.argv[1:])))"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", program, *paths]) for _ in range(2)]
+    assert [child.wait() for child in running] == [0, 0]
+    assert tables(clone, "01") == tables(clone, "02") == [False] * 3
 
 
 def test_what_came_is_dropped_and_nothing_else(clone, shell):
