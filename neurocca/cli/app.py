@@ -10,9 +10,10 @@ from typing import Any
 
 import neurocca
 from neurocca.cli.analysis import add_analysis_options, analysis_config, given_values
+from neurocca.cli.completion import complete
 from neurocca.cli.data import add_data_options, as_query
-from neurocca.cli.features import features
-from neurocca.cli.fetch import fetch
+from neurocca.cli.features import features, features_parser
+from neurocca.cli.fetch import fetch, fetch_parser
 from neurocca.cli.parser import Parser, add, check_jobs, start_logging
 from neurocca.config import Config
 from neurocca.errors import NeuroccaError, NoInputError, UnknownLevelError, UsageError
@@ -35,6 +36,7 @@ Exit codes: 0 ok; 1 unexpected failure; 17 unknown analysis level; 18 filters se
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and give back its exit code."""
+    complete({"": _bids_parser, "features": features_parser, "fetch": fetch_parser})
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbs: dict[str, Callable[[list[str]], None]] = {
         "fetch": fetch,

@@ -30,7 +30,7 @@ _GREEDY = {"--runs": "runs", "--spaces": "spaces", "--layers": "layers", "--redu
 
 def features(arguments: Sequence[str]) -> None:
     """Run the verb."""
-    args = _parser().parse_args(arguments)
+    args = features_parser().parse_args(arguments)
     start_logging(args.verbose)
     # threads that spin while they wait take the core that the decoder needs; read when torch is imported
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -195,7 +195,8 @@ def _config(args: argparse.Namespace) -> Config:
     return config.with_values({f"features.{key}": value for key, value in given.items()})
 
 
-def _parser() -> Parser:
+def features_parser() -> Parser:
+    """Parser of the verb."""
     parser = Parser(
         prog="neurocca features",
         description="Films, events and tables to an HDF5 store of feature time series.",

@@ -30,7 +30,7 @@ FILM = (
 
 def fetch(arguments: Sequence[str]) -> None:
     """Run the verb."""
-    args = _parser().parse_args(arguments)
+    args = fetch_parser().parse_args(arguments)
     start_logging(args.verbose)
     if args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: give a number of 1 or more.")
@@ -91,7 +91,8 @@ def _counted(n_files: int) -> str:
     return f"{n_files} {'file' if n_files == 1 else 'files'}"
 
 
-def _parser() -> Parser:
+def fetch_parser() -> Parser:
+    """Parser of the verb."""
     parser = Parser(
         prog="neurocca fetch",
         description="Get the files of a DataLad dataset that an analysis needs.",
