@@ -1,17 +1,15 @@
 """The configuration of an analysis: one frozen dataclass per step, read from TOML and written as TOML."""
 
 import dataclasses
-import difflib
-import math
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from neurocca.errors import DataError, NoInputError, UsageError
+from neurocca.typed import built
 
 HRF_MODELS = (
     "spm",
@@ -211,14 +209,28 @@ class FitConfig:
 
     The shrinkage of each view is chosen on the training runs from ``shrinkage_x`` and ``shrinkage_y``
     (0 = CCA, 1 = PLS) by leaving one run out at a time.
+
+    Parameters
+    ----------
+    estimator : "linear"; "kernel", with a Gaussian kernel of each view, whose width is that of the data, and one
+        shrinkage for both; or "deep", with a network for each view, which has no shrinkage to be chosen and no
+        in-sample test, and is trained for every left-out run of every permutation: some tens of those take hours.
+    n_components : canonical components.
+    shrinkage_x, shrinkage_y : of features and BOLD.
+    n_landmarks : samples, drawn at random, that span the functions of a kernel.
+    epochs : of the networks' training, at most.
     """
 
+    estimator: Literal["linear", "kernel", "deep"] = "linear"
     n_components: int = 5
     shrinkage_x: tuple[float, ...] = (0.01, 0.1, 0.3, 0.6, 0.9, 1.0)
     shrinkage_y: tuple[float, ...] = (0.01, 0.1, 0.3, 0.6, 0.9, 1.0)
+    n_landmarks: int = 300
+    epochs: int = 100
 
     def __post_init__(self) -> None:
-        _check(self.n_components >= 1, f"fit.n_components={self.n_components} must be at least 1.")
+        for name in ("n_components", "n_landmarks", "epochs"):
+            _check(getattr(self, name) >= 1, f"fit.{name}={getattr(self, name)} must be at least 1.")
         for name in ("shrinkage_x", "shrinkage_y"):
             grid = getattr(self, name)
             _check(
@@ -270,7 +282,7 @@ class Config:
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any]) -> "Config":
         """Build from nested tables; unknown keys and values of the wrong type are refused by name."""
-        return _build(cls, tables, "")
+        return built(cls, tables, "")
 
     @classmethod
     def from_toml(cls, path: Path) -> "Config":
@@ -309,41 +321,3 @@ class Config:
 def _check(ok: bool, message: str) -> None:
     if not ok:
         raise UsageError(message)
-
-
-def _build(cls: type, tables: Any, prefix: str) -> Any:
-    if not isinstance(tables, Mapping):
-        raise UsageError(f"'{prefix.rstrip('.')}' must be a table, not {tables!r}.")
-    hints = get_type_hints(cls)
-    for key in tables:
-        if key not in hints:
-            nearest = difflib.get_close_matches(key, hints, n=1, cutoff=0) or [""]
-            raise UsageError(f"unknown key '{prefix}{key}'; the nearest valid one is '{prefix}{nearest[0]}'.")
-    values = {
-        key: _build(hints[key], value, f"{prefix}{key}.")
-        if dataclasses.is_dataclass(hints[key])
-        else _convert(value, hints[key], prefix + key)
-        for key, value in tables.items()
-    }
-    return cls(**values)
-
-
-def _convert(value: Any, hint: Any, key: str) -> Any:
-    """Value as the type that the field is annotated with."""
-    origin = get_origin(hint)
-    if origin is Literal:
-        choices = get_args(hint)
-        if value not in choices:
-            raise UsageError(f"{key}={value!r} is none of {', '.join(map(repr, choices))}.")
-        return value
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise UsageError(f"{key}={value!r} must be a list.")
-        return tuple(_convert(v, get_args(hint)[0], key) for v in value)
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            raise UsageError(f"{key}={value} must be finite.")
-        return float(value)
-    if origin in (Union, UnionType) or not isinstance(value, hint) or isinstance(value, bool) is not (hint is bool):
-        raise UsageError(f"{key}={value!r} must be of type {getattr(hint, '__name__', hint)}.")
-    return value

@@ -23,6 +23,7 @@ def add_analysis_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_fit(group: argparse._ArgumentGroup) -> None:
     add(group, "--config-file", type=Path, metavar="TOML", help="configuration, see pipelines/studyforrest.toml")
+    add(group, "--estimator", metavar="KIND", help="linear (default), kernel or deep canonical correlation analysis")
     add(group, "--n-components", type=int, metavar="K", help="canonical components (default: 5)")
     shrinkage = "of features and BOLD, from 0 (CCA) to 1 (PLS); one number for both, or auto (default): cross-validated"
     add(group, "--shrinkage", nargs="+", metavar="S", help=shrinkage)
@@ -118,6 +119,7 @@ def given_values(args: argparse.Namespace) -> dict[str, Any]:
         "align.dvars_threshold": args.dvars_threshold,
         "align.high_pass": args.high_pass,
         "align.smoothing_fwhm": args.smoothing_fwhm,
+        "fit.estimator": args.estimator,
         "fit.n_components": args.n_components,
         "fit.shrinkage_x": x,
         "fit.shrinkage_y": y,

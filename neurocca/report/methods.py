@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from neurocca.report.references import (
+    ANDREW,
     FRISTON,
     GLOVER,
     HANKE,
+    HARDOON,
     HOTELLING,
     LINDQUIST,
     NICHOLS,
@@ -200,7 +202,23 @@ def _response(d: Mapping[str, Any]) -> str:
 
 
 def _model(d: Mapping[str, Any]) -> str:
-    s, k = d["Shrinkage"], len(d["Components"])
+    s, k, fit = d["Shrinkage"], len(d["Components"]), d["Config"].get("fit", {})
+    loadings = (
+        f"Loadings are correlations of each feature with the film-side variate and of each {noun(d)} with the "
+        "brain-side variate."
+    )
+    if fit.get("estimator") == "deep":
+        return (
+            f"Film features and BOLD were related by deep canonical correlation analysis {cite(ANDREW)} with "
+            f"{counted(k, 'component')}: a network of one hidden layer for each side, trained for at most "
+            f"{fit['epochs']} epochs. {loadings}"
+        )
+    if fit.get("estimator") == "kernel":
+        return (
+            f"Film features and BOLD were related by kernel canonical correlation analysis {cite(HARDOON)} with "
+            f"{counted(k, 'component')}, Gaussian kernels as wide as the data's total variance, spanned by at most "
+            f"{fit['n_landmarks']} volumes, and shrinkage λ = {s['Features']:g} {_kernel_choice(fit)}. {loadings}"
+        )
     chosen = f"λ = {s['Features']:g} for the features and λ = {s['BOLD']:g} for BOLD"
     tried = [listing([f"{v:g}" for v in s[key]]) for key in ("GridFeatures", "GridBOLD")]
     if len(s["GridFeatures"]) * len(s["GridBOLD"]) > 1:
@@ -216,9 +234,13 @@ def _model(d: Mapping[str, Any]) -> str:
     return (
         f"Film features and BOLD were related by canonical correlation analysis {cite(HOTELLING)} with "
         f"{counted(k, 'component')} and both covariance matrices shrunk towards a multiple of the identity, "
-        f"(1 − λ)S + λ(tr S/p)I {cite(VINOD)}. {choice} Loadings are correlations of each feature with the film-side "
-        f"variate and of each {noun(d)} with the brain-side variate."
+        f"(1 − λ)S + λ(tr S/p)I {cite(VINOD)}. {choice} {loadings}"
     )
+
+
+def _kernel_choice(fit: Mapping[str, Any]) -> str:
+    grid = listing([f"{v:g}" for v in fit["shrinkage_x"]])
+    return f"chosen from {grid} by leaving one run out at a time" if len(fit["shrinkage_x"]) > 1 else "as given"
 
 
 def _held_out(d: Mapping[str, Any]) -> str:
@@ -240,11 +262,19 @@ def _test(d: Mapping[str, Any]) -> str:
         f"It was tested against {counted(n, 'permutation')}: {_scheme(inference)} In each permutation the weights for "
         "all left-out runs were determined anew, with the shrinkage as chosen. p was (1 + b)/(1 + B), where b of B "
         f"permutations reached the observed value {cite(PHIPSON)}{corrected}. A component counted as found when its "
-        f"held-out correlation had p < {ALPHA:g}. For comparison, the in-sample canonical correlations of the whitened "
+        f"held-out correlation had p < {ALPHA:g}. {_in_sample(d)}The random seed was {inference['Seed']}."
+    )
+
+
+def _in_sample(d: Mapping[str, Any]) -> str:
+    if all(component["PValueInSample"] is None for component in d["Components"]):
+        return ""
+    return (
+        "For comparison, the in-sample canonical correlations of the whitened "
         "views were tested against the same kind of permutations, step by step: each was compared with the largest "
         "that is left when the components before it are taken out of both sides, and no p-value was smaller than "
         f"one before it {cite(WINKLER)}. As their shrinkage was chosen on the same data, that test "
-        f"is somewhat liberal. The random seed was {inference['Seed']}."
+        "is somewhat liberal. "
     )
 
 

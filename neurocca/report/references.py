@@ -5,13 +5,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reference:
-    """A work: how the text names it, its full form, and its DOI."""
+    """A work: how the text names it, its full form, and its DOI, where it has one."""
 
     short: str
     full: str
-    doi: str
+    doi: str | None
 
 
+ANDREW = Reference(
+    "Andrew et al. 2013",
+    "Andrew, G., Arora, R., Bilmes, J., & Livescu, K. (2013). Deep canonical correlation analysis. Proceedings of the "
+    "30th International Conference on Machine Learning, PMLR 28, 1247–1255.",
+    None,
+)
+HARDOON = Reference(
+    "Hardoon et al. 2004",
+    "Hardoon, D. R., Szedmak, S., & Shawe-Taylor, J. (2004). Canonical correlation analysis: an overview with "
+    "application to learning methods. Neural Computation, 16, 2639–2664.",
+    "10.1162/0899766042321814",
+)
 HOTELLING = Reference(
     "Hotelling 1936",
     "Hotelling, H. (1936). Relations between two sets of variates. Biometrika, 28, 321–377.",
@@ -71,7 +83,7 @@ HANKE = Reference(
     "10.1038/sdata.2016.92",
 )
 
-ALL = (FRISTON, GLOVER, HANKE, HOTELLING, LINDQUIST, NICHOLS, PHIPSON, PRICHARD, VINOD, WINKLER)
+ALL = (ANDREW, FRISTON, GLOVER, HANKE, HARDOON, HOTELLING, LINDQUIST, NICHOLS, PHIPSON, PRICHARD, VINOD, WINKLER)
 
 
 def cite(*works: Reference) -> str:

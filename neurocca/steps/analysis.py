@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurocca.cca.selection import LinearCCACV
 from neurocca.config import Config
 from neurocca.errors import DataError, OutputError
 from neurocca.inference.checks import InferenceWarning
+from neurocca.inference.fits import winner
 from neurocca.inference.held_out import held_out_test
 from neurocca.inference.permutation import permutation_test
 from neurocca.inference.schemes import CircularShift, Scheme, as_scheme
@@ -26,6 +26,7 @@ from neurocca.io.finished import mark_finished
 from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
 from neurocca.steps.assemble import Assembled, assemble, check_design
+from neurocca.steps.estimators import estimator_of
 from neurocca.steps.inputs import analysis_of, made_of
 from neurocca.steps.record import collect
 from neurocca.steps.report import draw_report
@@ -120,13 +121,8 @@ def analyse(recording: Recording, assembled: Assembled, config: Config, *, n_job
 
 def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, scheme: Scheme, n_jobs: int) -> Results:
     design, test = assembled.design, config.inference
-    cca = LinearCCACV(
-        config.fit.n_components,
-        shrinkage_x=config.fit.shrinkage_x,
-        shrinkage_y=config.fit.shrinkage_y,
-        scale=True,
-        y_columns=None if assembled.wide is None else assembled.wide.n_columns,
-    )
+    y_columns = None if assembled.wide is None else assembled.wide.n_columns
+    cca = estimator_of(config.fit, design.runs, y_columns=y_columns, seed=test.seed)
     seeds = np.random.SeedSequence(test.seed).spawn(2)
     shared: dict[str, Any] = {
         "runs": design.runs,
@@ -143,15 +139,17 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
         progress_bar(test.n_permutations, f"sub-{recording.subject} held-out test") as done,
     ):
         held = held_out_test(cca, design.X, design.Y, rng=seeds[0], progress=done, **shared)
-    with (
-        _noted("in-sample test", notes),
-        progress_bar(test.n_permutations, f"sub-{recording.subject} in-sample test") as done,
-    ):
-        # of steps the largest root, which is a correlation, as the report shows them
-        sample = permutation_test(
-            held.estimator, design.X, design.Y, rng=seeds[1], progress=done, statistic="root", **shared
-        )  # fmt: skip
-    return collect(recording, assembled, config, held.estimator, held, sample, notes)
+    fitted, sample = winner(held.estimator), None
+    if hasattr(fitted, "whitened"):  # without it each permutation would be a training of networks
+        with (
+            _noted("in-sample test", notes),
+            progress_bar(test.n_permutations, f"sub-{recording.subject} in-sample test") as done,
+        ):
+            # of steps the largest root, which is a correlation, as the report shows them
+            sample = permutation_test(
+                fitted, design.X, design.Y, rng=seeds[1], progress=done, statistic="root", **shared
+            )  # fmt: skip
+    return collect(recording, assembled, config, fitted, held, sample, notes)
 
 
 @contextmanager

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 import neurocca
 from neurocca.cca.scoring import loadings, paired_correlations
-from neurocca.cca.selection import LinearCCACV
 from neurocca.config import Config
+from neurocca.inference.fits import winner
 from neurocca.inference.held_out import HeldOutResult
 from neurocca.inference.result import PermutationResult
 from neurocca.io.derivatives import Results, component_names
 from neurocca.io.parcellation import AtlasParcels
 from neurocca.io.recording import Recording
 from neurocca.steps.assemble import Assembled
+from neurocca.steps.estimators import METHODS
 from neurocca.steps.inputs import analysis_of
 from neurocca.steps.lag import LagCurve
 from neurocca.steps.recovery import recovery
@@ -32,9 +33,9 @@ def collect(
     recording: Recording,
     assembled: Assembled,
     config: Config,
-    cca: LinearCCACV,
+    cca: Any,
     held: HeldOutResult,
-    sample: PermutationResult,
+    sample: PermutationResult | None,
     notes: Sequence[str] = (),
 ) -> Results:
     """Tables, maps and the record of one subject's analysis.
@@ -44,9 +45,10 @@ def collect(
     recording : Recording
     assembled : Assembled
     config : Config
-    cca : LinearCCACV
+    cca : estimator
         Fitted on all runs.
     held, sample : results of the held-out and the in-sample test
+        None where the estimator has no in-sample test.
     notes : sequence of str
         What the tests warned of.
     """
@@ -56,7 +58,7 @@ def collect(
     columns = pd.DataFrame(assembled.columns, columns=["space", "feature", "delay"])
     voxels, atlas = assembled.brain.kind == "voxels", config.align.label_atlas
     if assembled.wide is None:
-        own, across = cca.y_loadings_, loadings(design.Y, stimulus)
+        own, across = loadings(design.Y, bold), loadings(design.Y, stimulus)
     else:
         own, across = assembled.wide.loadings(bold, stimulus)
     if recording.missing:
@@ -78,9 +80,9 @@ def collect(
         stimulus_variates=pd.DataFrame(stimulus, columns=names),
         held_out_bold=pd.DataFrame(unseen_bold, columns=names),
         held_out_stimulus=pd.DataFrame(unseen_stimulus, columns=names),
-        null=_null_table(sample.observed, sample.null, names),
+        null=_in_sample_table(sample, names),
         held_out_null=_null_table(held.mean, held.null, names),
-        feature_loadings=pd.concat([columns, pd.DataFrame(cca.x_loadings_, columns=names)], axis=1),
+        feature_loadings=pd.concat([columns, pd.DataFrame(loadings(design.X, stimulus), columns=names)], axis=1),
         response_loadings=own.T,
         cross_loadings=across.T,
         responses=list(assembled.responses),
@@ -97,7 +99,7 @@ def _description(
     spaces = [space for space, _, _ in assembled.columns]
     align, test = config.align, config.inference
     return {
-        "Method": "Linear canonical correlation analysis with shrinkage chosen by cross-validation",
+        "Method": METHODS[config.fit.estimator],
         "Simulated": recording.simulated,
         "Subject": recording.subject,
         "Task": recording.task,
@@ -175,7 +177,7 @@ def _lag(curve: LagCurve | None) -> dict[str, Any] | None:
 
 
 def _components(
-    names: Sequence[str], cca: LinearCCACV, design: Any, held: HeldOutResult, sample: PermutationResult
+    names: Sequence[str], cca: Any, design: Any, held: HeldOutResult, sample: PermutationResult | None
 ) -> list[dict[str, Any]]:
     in_sample = paired_correlations(*cca.transform(design.X, design.Y))
     return [
@@ -186,25 +188,42 @@ def _components(
             "HeldOutCorrelationPerRun": {
                 str(run): _rounded(r) for run, r in zip(held.fold_labels, held.correlations[:, i], strict=True)
             },
-            "PValueInSample": _rounded(sample.pvalues_stepdown[i]),
+            "PValueInSample": None if sample is None else _rounded(sample.pvalues_stepdown[i]),
             "PValueHeldOut": _rounded(held.pvalues[i]),
         }
         for i, name in enumerate(names)
     ]
 
 
-def _shrinkage(cca: LinearCCACV, held: HeldOutResult, config: Config) -> dict[str, Any]:
+def _shrinkage(cca: Any, held: HeldOutResult, config: Config) -> dict[str, Any]:
+    """What was chosen, on all runs and on those of every fold, and from what."""
+    chosen = [_pair(winner(fitted)) for fitted in (held.estimator, *held.estimators)]
+    scores = getattr(cca, "cv_scores_", None)  # of the linear estimator, which alone has a grid of pairs
+    grids = (config.fit.shrinkage_x, config.fit.shrinkage_y) if scores is not None else ([x] for x in chosen[0])
+    x, y = (list(grid) for grid in grids)
     return {
-        "Features": cca.shrinkage_[0],
-        "BOLD": cca.shrinkage_[1],
-        "GridFeatures": list(config.fit.shrinkage_x),
-        "GridBOLD": list(config.fit.shrinkage_y),
-        "Score": [[_rounded(r) for r in row] for row in cca.cv_scores_.mean(axis=0)],
+        "Features": chosen[0][0],
+        "BOLD": chosen[0][1],
+        "GridFeatures": x,
+        "GridBOLD": y,
+        "Score": [] if scores is None else [[_rounded(r) for r in row] for row in scores.mean(axis=0)],
         "PerFold": [
-            {"LeftOut": str(run), "Features": fitted.shrinkage_[0], "BOLD": fitted.shrinkage_[1]}
-            for run, fitted in zip(held.fold_labels, held.estimators, strict=True)
+            {"LeftOut": str(run), "Features": pair[0], "BOLD": pair[1]}
+            for run, pair in zip(held.fold_labels, chosen[1:], strict=True)
         ],
     }
+
+
+def _pair(fitted: Any) -> tuple[float, float]:
+    found = getattr(fitted, "shrinkage_", fitted.shrinkage)
+    x, y = found if isinstance(found, tuple | list) else (found, found)
+    return float(x), float(y)
+
+
+def _in_sample_table(sample: PermutationResult | None, names: Sequence[str]) -> pd.DataFrame:
+    if sample is None:
+        return _null_table(np.empty(len(names)), np.empty((0, len(names))), names)[:0]
+    return _null_table(sample.observed, sample.null, names)
 
 
 def _null_table(observed: NDArray, null: NDArray, names: Sequence[str]) -> pd.DataFrame:
