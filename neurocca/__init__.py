@@ -39,6 +39,8 @@ _HOMES = {
     "leave_one_subject_out_test": "neurocca.inference.left_out_subject",
     "power": "neurocca.inference.power",
     "minutes_needed": "neurocca.inference.power",
+    "run_participant": "neurocca.steps.results",
+    "load_participant": "neurocca.steps.results",
     "save_model": "neurocca.io.models",
     "load_model": "neurocca.io.models",
 }
@@ -78,6 +80,8 @@ if TYPE_CHECKING:
     from neurocca.io.checkpoint import Checkpoint as Checkpoint
     from neurocca.io.models import load_model as load_model
     from neurocca.io.models import save_model as save_model
+    from neurocca.steps.results import load_participant as load_participant
+    from neurocca.steps.results import run_participant as run_participant
 
 
 def __getattr__(name: str) -> object:

@@ -65,12 +65,17 @@ def ar1(rng: np.random.Generator, n: int, columns: int, phi: float) -> np.ndarra
 
 @pytest.fixture
 def parcel_dataset(tmp_path: Path) -> Path:
+    """`make_parcel_dataset` in a folder of the test's own."""
+    return make_parcel_dataset(tmp_path)
+
+
+def make_parcel_dataset(folder: Path) -> Path:
     """Two simulated subjects with three runs of six parcels (TR 2 s) that share one series with two features."""
     from neurocca.design import FeatureSeries
     from neurocca.io.store import write_store
 
     rng = np.random.default_rng(7)
-    root = tmp_path / "dataset"
+    root = folder / "dataset"
     spaces: dict = {"film": {}}
     for run in ("1", "2", "3"):
         film = ar1(rng, 90, 2, 0.6)
@@ -82,12 +87,12 @@ def parcel_dataset(tmp_path: Path) -> Path:
             path = root / f"sub-{subject}" / "func" / f"sub-{subject}_task-film_run-{run}_bold.csv"
             path.parent.mkdir(parents=True, exist_ok=True)
             pd.DataFrame(bold, columns=[f"p{j}" for j in range(6)]).to_csv(path, index=False)
-    write_store(tmp_path / "features.h5", spaces, {})
-    (tmp_path / "config.toml").write_text(
+    write_store(folder / "features.h5", spaces, {})
+    (folder / "config.toml").write_text(
         '[align]\nt_r = 2.0\nresponse = "delays"\ndelays = [1, 2, 3]\n[fit]\nn_components = 2\n'
         "[inference]\nn_permutations = 99\n"
     )
-    return tmp_path
+    return folder
 
 
 def results_of(output: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """The demo through the command line: film, features, BOLD, components, report; and its files against the validator."""
 
+import base64
 import json
 import re
 import subprocess
@@ -56,6 +57,21 @@ def test_the_report_says_that_the_data_are_simulated(study):
     assert "Were the planted components recovered?" in text
     assert len(page) < 5_000_000
     assert not re.search(r'(src|href)="https?://(?!doi\.org)', page)
+
+
+def test_the_storyboards_of_what_was_found_are_on_the_page(study):
+    boards = sorted((study / "out" / "sub-01" / "figures").glob("*Storyboard_plot.jpg"))
+    assert [re.search("cca0.", board.name)[0] for board in boards] == ["cca00", "cca01"]
+    page = (study / "out" / "sub-01_task-movie.html").read_text()
+    for board in boards:
+        assert base64.b64encode(board.read_bytes()).decode() in page
+
+
+def test_films_of_the_dataset_are_found_for_a_reel(study, tmp_path):
+    board = tmp_path / "board.jpg"
+    assert main(["reel", str(study / "out"), "--participant", "01", "--component", "1", "-o", str(board)]) == 0
+    figures = study / "out" / "sub-01" / "figures"
+    assert board.read_bytes() == next(figures.glob("*cca01Storyboard_plot.jpg")).read_bytes()
 
 
 def test_derivatives_are_valid_bids(study):

@@ -15,6 +15,7 @@ from neurocca.cli.data import add_data_options, as_query
 from neurocca.cli.features import features, features_parser
 from neurocca.cli.fetch import fetch, fetch_parser
 from neurocca.cli.parser import Parser, add, check_jobs, start_logging
+from neurocca.cli.reel import reel
 from neurocca.config import Config
 from neurocca.errors import NeuroccaError, NoInputError, UnknownLevelError, UsageError
 from neurocca.io.query import Query
@@ -27,6 +28,7 @@ Helper verbs (each has its own --help):
   neurocca fetch studyforrest|dsXXXXXX|URL DEST   get the files of a DataLad dataset that are needed
   neurocca features SOURCE [SOURCE ...] -o FILE   film or annotations to a feature store
   neurocca report OUTPUT_DIR                      make the reports of an output directory again
+  neurocca reel OUTPUT_DIR --participant 01 -o FILE   a short film of the moments that drive a component
   neurocca demo [DIR]                             simulated example: film to report
 
 Exit codes: 0 ok; 1 unexpected failure; 17 unknown analysis level; 18 filters select nothing; 64 usage; 65 data error;
@@ -41,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs: dict[str, Callable[[list[str]], None]] = {
         "fetch": fetch,
         "features": features,
+        "reel": reel,
         "report": _report,
         "demo": _demo,
     }
@@ -159,6 +162,7 @@ def _demo(arguments: list[str]) -> None:
     command += ["--config-file", str(toml)]
     print(f"Running: {' '.join(command)}")
     _run_participants(args, config, Query(), command)
+    print(f"\nOpen {args.output_dir / 'index.html'}")
 
 
 def _make_demo_dataset(folder: Path, generated: bool) -> None:

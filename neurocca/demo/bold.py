@@ -29,11 +29,11 @@ BLOB_SD = 12.0
 PEAK = 3.0
 """Percent signal change per standard deviation of the response at the centre of an area."""
 
-ONGOING = np.array([0.7, 0.3])
+ONGOING = np.array([1.0, 0.3])
 """Standard deviation of each component's ongoing activity, relative to the response of its areas to the film.
 
-Correlations cannot exceed 1 / √(1 + ONGOING²). They differ, and the component with the larger areas has the higher
-one: components that are equally strong can only be found up to a rotation."""
+So correlations of film and brain cannot exceed `planted_correlations`: .71 and .96. They differ by design: what is
+equally strong can only be found up to a rotation, and in little data what is nearly so, too."""
 
 NOISE_SD, NOISE_PHI, NOISE_FWHM = 1.0, 0.4, 8.0
 """Percent signal change; autocorrelation from one volume to the next; millimetres."""
@@ -110,6 +110,33 @@ def planted_maps(head: Head, rng: Generator) -> NDArray[np.float64]:
             blobs = np.maximum(blobs, rng.uniform(0.85, 1.15) * np.exp(-squared / (2 * BLOB_SD**2)))
         maps.append(PEAK * rng.uniform(0.85, 1.15) * blobs * head.inside)
     return np.stack(maps, axis=-1)
+
+
+def planted_correlations() -> NDArray[np.float64]:
+    """Correlation of each component's response to the film with all that its areas do, shape (c,).
+
+    What no analysis can exceed in the long run, even if it knew everything.
+    """
+    return np.asarray(1 / np.sqrt(1 + ONGOING**2))
+
+
+def planted_loadings(maps: NDArray) -> NDArray[np.float64]:
+    """Correlation of every voxel with what the areas of each component do, when drift and motion are taken out.
+
+    These are what loadings estimate. Unlike percent signal change they level off where a response is much larger than
+    the noise.
+
+    Parameters
+    ----------
+    maps : array, shape (x, y, z, c)
+        As from `planted_maps`.
+
+    Returns
+    -------
+    array, shape (x, y, z, c)
+    """
+    activity = maps * np.sqrt(1 + ONGOING**2)
+    return np.asarray(activity / np.sqrt(np.sum(activity**2, axis=-1, keepdims=True) + NOISE_SD**2))
 
 
 def motion_parameters(n: int, rng: Generator) -> NDArray[np.float64]:

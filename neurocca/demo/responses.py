@@ -18,6 +18,9 @@ RATE = 4.0
 NETWORK, LAYER = "efficientnet-lite0", "blocks.6"
 """Where the course of the pictures is taken from: the last stage of the network."""
 
+HRF = "glover"
+"""Response that the films' courses are convolved with."""
+
 _BATCH = 32
 _SOUND_RATE = 16000
 
@@ -72,4 +75,4 @@ def respond(courses: Sequence[NDArray], volume_times: NDArray) -> NDArray[np.flo
     array, shape (n, c)
         In the courses' own units.
     """
-    return np.hstack([convolve_hrf(c, np.arange(len(c)) / RATE, volume_times, model="glover") for c in courses])
+    return np.hstack([convolve_hrf(c, np.arange(len(c)) / RATE, volume_times, model=HRF) for c in courses])

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ figures
 *_permutations.*
 *_recovery.*
 *_peaks.*
+*_moments.*
 """
 
 VARIATES = (
@@ -77,6 +78,7 @@ Shared components of a film's features and the BOLD of a participant who watched
 | `*_desc-cca_components.*` | loadings: correlation of each voxel, vertex or parcel with them |
 | `*_stat-r_desc-ccaStimulus_statmap.*` | correlation of each voxel, vertex or parcel with the stimulus-side variates |
 | `*_desc-cca_peaks.tsv` | of loadings of voxels: where clusters are highest, in mm, with their size |
+| `*_desc-ccaStimulus_moments.tsv` | when in the film stimulus-side variates are highest and lowest, in unseen runs |
 | `*_desc-ccaStimulus_loadings.tsv` | correlation of each feature with the stimulus-side variates |
 | `*_desc-cca_permutations.tsv` | in-sample statistic per permutation; row 0 is observed |
 | `*_desc-ccaHeldOut_permutations.tsv` | mean held-out correlation per permutation; row 0 is observed |
@@ -110,6 +112,8 @@ class Results:
         Of voxelwise loadings: component, then the columns of `neurocca.io.peaks.peak_table`.
     recovery : DataFrame or None
         For simulated data with a known truth.
+    film_weights : dict of array, each of shape (p, k)
+        By run label: weights of the features in the fit that has not seen it. They are not written.
     """
 
     decomposition: dict[str, Any]
@@ -126,6 +130,7 @@ class Results:
     brain: Brain
     peaks: pd.DataFrame | None = None
     recovery: pd.DataFrame | None = None
+    film_weights: dict[str, NDArray] = field(default_factory=dict)
 
 
 def component_names(k: int) -> list[str]:

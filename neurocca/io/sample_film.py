@@ -7,6 +7,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,9 @@ DURATION = 596.46
 
 SEGMENTS = (0.0, 160.791667, 319.166667)
 """Starts, in seconds, of three stretches of 158 s or more: cuts at key frames, where it can be divided as it is."""
+
+STRETCH = 158.4
+"""Seconds that every one of them lasts at least."""
 
 _PACKAGE = "moviepy==2.2.1"
 _ARCHIVE = "moviepy-2.2.1.tar.gz"
@@ -72,7 +76,23 @@ def cut_sample_film(film: Path, start: float, duration: float, target: Path) -> 
     target : Path
         Ends in .mp4.
     """
-    command = [program(), "-nostdin", "-v", "error", "-y", "-ss", f"{start}", "-i", url(film), "-t", f"{duration}"]
+    _copy_part(film, target, ["-ss", f"{start}"], duration)
+
+
+def show_again(film: Path, duration: float) -> None:
+    """Replace a film that `cut_sample_film` wrote by itself over and over again, without encoding it anew.
+
+    Parameters
+    ----------
+    film : Path
+    duration : float
+        Seconds of the new film.
+    """
+    _copy_part(film, film, ["-stream_loop", "-1"], duration)
+
+
+def _copy_part(film: Path, target: Path, before: Sequence[str], duration: float) -> None:
+    command = [program(), "-nostdin", "-v", "error", "-y", *before, "-i", url(film), "-t", f"{duration}"]
     command += ["-map", "0:v:0", "-map", "0:a:0", "-c", "copy", "-map_metadata", "-1"]
     command += ["-fflags", "+bitexact", "-movflags", "+faststart"]
     with staged(target.parent) as folder:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from neurocca.report import figures, wording
 from neurocca.report.methods import methods
+from neurocca.report.moments import moments
 from neurocca.report.record import ReportData
 from neurocca.report.references import cited_in
 
@@ -218,6 +219,7 @@ def _component(data: ReportData, index: int) -> dict[str, Any]:
         "features": Markup(features),
         "drivers": _drivers(data, name),
         "peaks": _strongest_peaks(data, name),
+        "moments": moments(data, name),
         **_brain_figures(data, index, key),
     }
 

@@ -1,6 +1,6 @@
 """What a report is made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import nibabel
@@ -36,6 +36,10 @@ class ReportData:
         atlas names them, label.
     recovery : DataFrame or None
         Simulated data only: planted, component, map_r, timecourse_r.
+    moments : DataFrame or None
+        Film moments: component, sign ("high", "low"), rank, run, seconds, value.
+    storyboards : dict of bytes
+        JPEG of the frames at the moments, by component, where the film was at hand.
     """
 
     decomposition: dict[str, Any]
@@ -51,6 +55,8 @@ class ReportData:
     surfaces: tuple[NDArray, NDArray] | None = None
     peaks: pd.DataFrame | None = None
     recovery: pd.DataFrame | None = None
+    moments: pd.DataFrame | None = None
+    storyboards: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse tables that do not belong together."""

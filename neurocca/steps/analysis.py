@@ -5,7 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from neurocca.io.store import FeatureStore
 from neurocca.steps.assemble import Assembled, assemble, check_design
 from neurocca.steps.estimators import estimator_of
 from neurocca.steps.inputs import analysis_of, made_of
+from neurocca.steps.moments import add_moments, film_weights
 from neurocca.steps.record import collect
 from neurocca.steps.report import draw_report
 from neurocca.steps.terminal import progress_bar
@@ -91,6 +92,8 @@ class ParticipantAnalysis:
         failure = None
         with staged(self.output_dir) as folder:
             files = write_results(folder, results, config)
+            with FeatureStore(self.features) as store:
+                files += add_moments(folder, results, recording, store, config, self.bids_dir)
             try:
                 draw_report(folder, analysis, folder)
             except OutputError:
@@ -149,7 +152,8 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
             sample = permutation_test(
                 fitted, design.X, design.Y, rng=seeds[1], progress=done, statistic="root", **shared
             )  # fmt: skip
-    return collect(recording, assembled, config, fitted, held, sample, notes)
+    results = collect(recording, assembled, config, fitted, held, sample, notes)
+    return replace(results, film_weights=film_weights(held, design.X))
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def collect(
         responses=list(assembled.responses),
         brain=assembled.brain,
         peaks=peaks,
-        recovery=recovery(recording, assembled, bold, own.T) if voxels and recording.simulated else None,
+        recovery=recovery(recording, assembled, bold, own.T, held.mean) if voxels and recording.simulated else None,
     )
 
 

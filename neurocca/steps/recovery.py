@@ -1,5 +1,6 @@
 """How well planted components were found, where a simulated dataset says what it planted."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from neurocca.io.timeseries import read_table
 from neurocca.steps.assemble import Assembled
 
 
-def recovery(recording: Recording, assembled: Assembled, variates: NDArray, maps: NDArray) -> pd.DataFrame | None:
+def recovery(
+    recording: Recording, assembled: Assembled, variates: NDArray, maps: NDArray, held_out: NDArray
+) -> pd.DataFrame | None:
     """Agreement of components with the planted ones that lie in the dataset's ``derivatives/truth``.
+
+    Maps are compared with the correlations that were planted, as loadings are correlations.
 
     Parameters
     ----------
@@ -25,18 +30,28 @@ def recovery(recording: Recording, assembled: Assembled, variates: NDArray, maps
         BOLD-side variates.
     maps : array, shape (k, V)
         Loading maps.
+    held_out : array, shape (k,)
+        Held-out correlations.
 
     Returns
     -------
     DataFrame or None
-        As `match_planted`; None where the dataset has no such truth.
+        As `match_planted`, with held_out_r and planted_r, the correlation of film and brain that was planted; None
+        where the dataset has no such truth.
     """
     truth = _truth_files(recording)
     if truth is None:
         return None
-    planted = read_table(truth[1])
+    image, mixing, record = truth
+    planted = read_table(mixing)
     courses = planted.to_numpy(dtype=float)[_kept_rows(assembled.qc)]
-    return match_planted(list(planted.columns), courses, assembled.brain.read((truth[0],)), variates, maps)
+    table = match_planted(list(planted.columns), courses, assembled.brain.read((image,)), variates, maps)
+    by_name = {f"cca_{i:02d}": round(float(r), 4) for i, r in enumerate(held_out)}
+    said = json.loads(record.read_text(encoding="utf-8")).get("PlantedCorrelation", {})
+    return table.assign(
+        held_out_r=[by_name.get(name, np.nan) for name in table["component"]],
+        planted_r=[said.get(name, np.nan) for name in table["planted"]],
+    )
 
 
 def match_planted(
@@ -69,12 +84,15 @@ def match_planted(
     return table
 
 
-def _truth_files(recording: Recording) -> tuple[Path, Path] | None:
+def _truth_files(recording: Recording) -> tuple[Path, Path, Path] | None:
     func = recording.runs[0].bold[0].parent
-    root = next(p for p in func.parents if p.name == f"sub-{recording.subject}").parent
-    folder = root / "derivatives" / "truth" / func.relative_to(root)
-    stem = f"sub-{recording.subject}_task-{recording.task}_desc-truth"
-    files = folder / f"{stem}_components.nii.gz", folder / f"{stem}_mixing.tsv"
+    root = next(p for p in func.parents if p.name == f"sub-{recording.subject}").parent / "derivatives" / "truth"
+    stem = root / func.relative_to(root.parents[1]) / f"sub-{recording.subject}_task-{recording.task}"
+    files = (
+        stem.with_name(f"{stem.name}_stat-r_desc-truth_statmap.nii.gz"),
+        stem.with_name(f"{stem.name}_desc-truth_mixing.tsv"),
+        root / f"task-{recording.task}_desc-truth_decomposition.json",
+    )
     return files if all(f.is_file() for f in files) else None
 
 

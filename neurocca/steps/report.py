@@ -9,6 +9,7 @@ from neurocca.errors import DataError, NoInputError, NoMatchError
 from neurocca.io.analyses import Analysis, analyses_of
 from neurocca.io.derivatives import read_decomposition, read_tables
 from neurocca.io.files import staged, write_text
+from neurocca.io.moments import read_for_report
 from neurocca.report.html import index_row, render_index, render_with_figures
 from neurocca.report.record import ReportData
 
@@ -27,6 +28,7 @@ def draw_report(results: Path, analysis: Analysis, destination: Path) -> None:
     """
     tables = read_tables(results, analysis)
     _check_lengths(tables, results, analysis)
+    tables |= read_for_report(results, analysis, [c["Name"] for c in tables["decomposition"]["Components"]])
     try:
         page, figures = render_with_figures(ReportData(**tables))
     except (KeyError, ValueError, TypeError, IndexError) as error:

@@ -169,21 +169,64 @@ def _respond(
     kernel: NDArray | None,
 ) -> NDArray:
     if config.response in ("delays", "none"):
-        # bins of one volume, around what the volume stands for
-        binned = bin_means(series, t_r, n_volumes, onset + t_r / 2 - reference)
-        logged = _take_log(binned, series.names, config.log)
-        relative = logged - logged[:1]  # exactly zero where a feature is constant
+        binned, _ = film_bins(series, n_volumes, t_r, config, onset=onset, reference=reference)
+        relative = binned - binned[:1]  # exactly zero where a feature is constant
         centred = relative - relative.mean(axis=0)
         return delay(centred, config.delays) if config.response == "delays" else centred
-    per_volume = max(1, round(t_r / max(HRF_BIN, series.period)))
-    width = t_r / per_volume
-    binned = _take_log(bin_means(series, width, n_volumes * per_volume, onset), series.names, config.log)
-    times, volume_times = np.arange(len(binned)) * width, np.arange(n_volumes) * t_r + reference
+    binned, edges = film_bins(
+        series, n_volumes, t_r, config, onset=onset, reference=reference, per_volume=bins_per_volume(series, t_r)
+    )
+    volume_times = np.arange(n_volumes) * t_r + reference
     if config.response == "hrf":
-        return convolve_hrf(binned, times, volume_times, config.hrf)
+        return convolve_hrf(binned, edges[:-1], volume_times, config.hrf)
     if kernel is None:
         raise ValueError("align.response='kernel' takes a kernel.")
-    return convolve_kernel(binned, times, volume_times, kernel, config.kernel_step)
+    return convolve_kernel(binned, edges[:-1], volume_times, kernel, config.kernel_step)
+
+
+def bins_per_volume(series: FeatureSeries, t_r: float) -> int:
+    """Bins of one volume in which a series is convolved: of HRF_BIN, or of its own period where that is longer."""
+    return max(1, round(t_r / max(HRF_BIN, series.period)))
+
+
+def film_bins(
+    series: FeatureSeries,
+    n_volumes: int,
+    t_r: float,
+    config: AlignConfig,
+    *,
+    onset: float,
+    reference: float,
+    per_volume: int = 1,
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Features of one run in the bins that responses are made of.
+
+    Parameters
+    ----------
+    series : FeatureSeries
+    n_volumes : int
+    t_r : float
+        Seconds.
+    config : AlignConfig
+    onset : float
+        Seconds from the first volume to the start of the film.
+    reference : float
+        Seconds into a volume that it stands for.
+    per_volume : int
+        Bins of one volume; for responses "delays" and "none" always one, around what the volume stands for.
+
+    Returns
+    -------
+    means : array, shape (b, f)
+        Logarithms for the features that the configuration names.
+    edges : array, shape (b + 1,)
+        Borders of the bins in seconds since the first volume.
+    """
+    whole = config.response in ("delays", "none")
+    width, first = (t_r, reference - t_r / 2) if whole else (t_r / per_volume, 0.0)
+    n_bins = n_volumes if whole else n_volumes * per_volume
+    binned = _take_log(bin_means(series, width, n_bins, onset - first), series.names, config.log)
+    return binned, first + np.arange(n_bins + 1) * width
 
 
 def _take_log(data: NDArray, names: Sequence[str], log: Sequence[str]) -> NDArray:

@@ -8,6 +8,7 @@ from neurocca.report.figures.lag import lag_curve
 from neurocca.report.figures.parcels import parcel_loadings
 from neurocca.report.figures.selection import shrinkage_curve
 from neurocca.report.figures.series import time_courses
+from neurocca.report.figures.storyboard import storyboard
 from neurocca.report.figures.surfaces import fits_mesh, surface_map
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "null_histogram",
     "parcel_loadings",
     "shrinkage_curve",
+    "storyboard",
     "surface_map",
     "time_courses",
     "variant_labels",
