@@ -129,6 +129,8 @@ class AlignConfig:
         must vary; others are left out. 0 takes all that have any.
     label_atlas : another atlas, in the space of the volumes: its parcels name the peaks of voxelwise maps. Empty means
         that peaks are told by their coordinates alone.
+    centroids : table (TSV or CSV) of the places of parcels that come as tables of time series: their names, and x, y, z
+        in mm of MNI space. The report then draws them in the brain. Empty means that they are known by name alone.
     standardize_bold : how BOLD is scaled in every run. "zscore": to unit variance. "psc": percent of the mean before
         cleaning. "none": not at all.
     standardize : how features are scaled. "run": to unit variance in every run. "train": centred in every run,
@@ -159,6 +161,7 @@ class AlignConfig:
     smoothing_fwhm: float = 0.0
     min_coverage: float = 0.5
     label_atlas: str = ""
+    centroids: str = ""
     standardize_bold: Literal["zscore", "psc", "none"] = "zscore"
     standardize: Literal["run", "train"] = "train"
     trim: tuple[int, ...] = ()

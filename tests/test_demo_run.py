@@ -3,8 +3,7 @@
 import base64
 import json
 import re
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +11,7 @@ import pytest
 
 from neurocca.cli import main
 from neurocca.demo import make_dataset
+from tests.bids_validator import errors, validate
 
 
 def config(folder: Path) -> list[str]:
@@ -30,13 +30,6 @@ def study(tmp_path_factory) -> Path:
 
 def func(study: Path, name: str) -> Path:
     return study / "out" / "sub-01" / "func" / f"sub-01_task-movie_{name}"
-
-
-def validate(folder: Path) -> list[dict]:
-    program = Path(sys.executable).with_name("bids-validator-deno")
-    done = subprocess.run([program, folder, "--format", "json"], capture_output=True, text=True, check=False)
-    issues = json.loads(done.stdout)["issues"]["issues"]
-    return [issue for issue in issues if issue["severity"] == "error"]
 
 
 def test_the_two_planted_components_are_found_and_no_third(study):
@@ -74,8 +67,23 @@ def test_films_of_the_dataset_are_found_for_a_reel(study, tmp_path):
     assert board.read_bytes() == next(figures.glob("*cca01Storyboard_plot.jpg")).read_bytes()
 
 
-def test_derivatives_are_valid_bids(study):
-    assert validate(study / "out") == []
+def test_derivatives_are_valid_bids_as_they_are_and_with_the_drafts_looked_at(study, tmp_path):
+    found = validate(study / "out")
+    assert [issue for issue in found["issues"]["issues"] if issue["severity"] == "error"] == []
+    assert errors(study / "out", tmp_path) == []
+
+
+def test_the_validator_sees_a_wrong_name_a_column_without_words_and_a_file_without_a_description(study, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(study / "out", out)
+    folder = out / "sub-01" / "func"
+    (folder / "sub-01_task-movie_desc-cca_mixing.tsv").rename(folder / "sub-01_desc-cca_task-movie_mixing.tsv")
+    sidecar = folder / "sub-01_task-movie_desc-ccaStimulus_loadings.json"
+    content = json.loads(sidecar.read_text())
+    del content["delay"], content["Description"]
+    sidecar.write_text(json.dumps(content))
+    codes = {issue["code"] for issue in errors(out, tmp_path)}
+    assert {"TSV_ADDITIONAL_COLUMNS_UNDEFINED", "SIDECAR_KEY_REQUIRED", "SIDECAR_WITHOUT_DATAFILE"} <= codes
 
 
 def test_film_features_are_kept_and_used_again_with_relative_paths_too(study, capfd, monkeypatch):

@@ -22,12 +22,12 @@ from neurocca.temporal.clean import Cleaned
 
 log = logging.getLogger(__name__)
 
-FORMAT = "neurocca cleaned run 1"
+FORMAT = "neurocca cleaned run 2"
 
 BLOCK = 2048
 """Columns that are read at a time."""
 
-_ARRAYS = ("data", "kept", "constant", "missing", "no_baseline", "removed")
+_ARRAYS = ("data", "kept", "constant", "missing", "no_baseline", "removed", "snr")
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,25 @@ def _there(table: pd.DataFrame) -> str:
     return f"There are {', '.join(names[:12])}{f' and {len(names) - 12} more' if len(names) > 12 else ''}."
 
 
+def read_displacement(path: Path) -> NDArray[np.float64] | None:
+    """Framewise displacement of one run in mm, shape (n,), as the table has it or from its motion parameters.
+
+    Parameters
+    ----------
+    path : Path
+        As for `read_confounds`.
+
+    Returns
+    -------
+    array or None
+        None where the table has neither.
+    """
+    table = _table(path)
+    if "framewise_displacement" not in table and not set(MOTION) <= set(table.columns):
+        return None
+    return _displacement(path, table)
+
+
 def _kept(path: Path, table: pd.DataFrame, fd_threshold: float, dvars_threshold: float) -> NDArray[np.bool_]:
     outliers = np.zeros(len(table), dtype=bool)
     if fd_threshold > 0:

@@ -14,77 +14,13 @@ from neurocca.config import Config
 from neurocca.errors import DataError, OutputError
 from neurocca.io.analyses import RECORD, Analysis
 from neurocca.io.brains import Brain, read_maps
+from neurocca.io.dataset_files import write_dataset_files
 from neurocca.io.files import json_text, staged, write_text
 from neurocca.io.surfaces import read_hemispheres
+from neurocca.io.table_sidecars import map_columns, sources, table_sidecar
 from neurocca.io.timeseries import check_file, read_table, write_table
 
 log = logging.getLogger(__name__)
-
-BIDS_VERSION = "1.10.1"
-
-# what BIDS has no name for yet; 'figures' must stand without a slash for the validator to see it
-BIDSIGNORE = """\
-*.html
-logs/
-figures
-*_components.*
-*_mixing.*
-*_timeseries.*
-*_loadings.*
-*_decomposition.json
-*_statmap.*
-*_permutations.*
-*_recovery.*
-*_peaks.*
-*_moments.*
-"""
-
-VARIATES = (
-    "desc-cca_mixing",
-    "desc-ccaStimulus_timeseries",
-    "desc-ccaHeldOut_mixing",
-    "desc-ccaHeldOutStimulus_timeseries",
-)
-"""Tables of variates."""
-
-DESCRIPTIONS = """\
-desc_id\tdescription
-desc-cca\tcanonical components of film features and BOLD: BOLD side, tests
-desc-ccaStimulus\tcanonical components of film features and BOLD: stimulus side
-desc-ccaHeldOut\tcanonical components on runs that were left out of the fit
-"""
-
-PEAKS = {
-    "cluster": {"Description": "Number of the cluster; a letter follows for further peaks of the same one"},
-    **{axis: {"Description": "Coordinate in the space of the map", "Units": "mm"} for axis in "xyz"},
-    "value": {"Description": "Loading at the peak"},
-    "volume": {"Description": "Size of the cluster; clusters are voxels of one sign that belong to the largest 5 %, "
-               "joined by their faces", "Units": "mm^3"},
-    "label": {"Description": "Parcel of the atlas that names peaks, where one was given"},
-}  # fmt: skip
-
-README = """\
-# neurocca derivatives
-
-Shared components of a film's features and the BOLD of a participant who watched it. Open `index.html`.
-
-| file | content |
-|---|---|
-| `*_desc-cca_decomposition.json` | method, parameters, correlations, p-values, quality of the runs |
-| `*_desc-cca_mixing.tsv` | BOLD-side variates, one row per kept volume (rows of the runs: `Runs` in the JSON) |
-| `*_desc-ccaStimulus_timeseries.tsv` | stimulus-side variates, same rows |
-| `*_desc-ccaHeldOut_mixing.tsv` | BOLD-side variates of each run by the fit that has not seen it |
-| `*_desc-ccaHeldOutStimulus_timeseries.tsv` | stimulus-side variates of the same fits |
-| `*_desc-cca_components.*` | loadings: correlation of each voxel, vertex or parcel with them |
-| `*_stat-r_desc-ccaStimulus_statmap.*` | correlation of each voxel, vertex or parcel with the stimulus-side variates |
-| `*_desc-cca_peaks.tsv` | of loadings of voxels: where clusters are highest, in mm, with their size |
-| `*_desc-ccaStimulus_moments.tsv` | when in the film stimulus-side variates are highest and lowest, in unseen runs |
-| `*_desc-ccaStimulus_loadings.tsv` | correlation of each feature with the stimulus-side variates |
-| `*_desc-cca_permutations.tsv` | in-sample statistic per permutation; row 0 is observed |
-| `*_desc-ccaHeldOut_permutations.tsv` | mean held-out correlation per permutation; row 0 is observed |
-| `sub-*/figures/` | the figures of the reports |
-| `logs/*_config.toml` | complete configuration |
-"""
 
 
 @dataclass(frozen=True)
@@ -114,6 +50,8 @@ class Results:
         For simulated data with a known truth.
     film_weights : dict of array, each of shape (p, k)
         By run label: weights of the features in the fit that has not seen it. They are not written.
+    quality : DataFrame or None
+        One row per kept volume: run, censored, framewise_displacement, dvars, global_signal, group_00, …
     """
 
     decomposition: dict[str, Any]
@@ -131,6 +69,7 @@ class Results:
     peaks: pd.DataFrame | None = None
     recovery: pd.DataFrame | None = None
     film_weights: dict[str, NDArray] = field(default_factory=dict)
+    quality: pd.DataFrame | None = None
 
 
 def component_names(k: int) -> list[str]:
@@ -188,19 +127,17 @@ def write_results(folder: Path, results: Results, config: Config) -> list[Path]:
         "desc-ccaStimulus_loadings": results.feature_loadings,
         "desc-cca_peaks": results.peaks,
         "desc-cca_recovery": results.recovery,
+        "desc-ccaQuality_timeseries": results.quality,
     }
     for name, table in tables.items():
         if table is not None:
             write_table(analysis.file(folder, f"{name}.tsv"), table)
-    sidecar = {"RepetitionTime": results.decomposition["RepetitionTime"], "SamplingFrequency": "TR"}
-    for name in VARIATES:
-        write_text(analysis.file(folder, f"{name}.json"), json_text(sidecar))
-    if results.peaks is not None:
-        write_text(analysis.file(folder, "desc-cca_peaks.json"), json_text(PEAKS))
+            sidecar = table_sidecar(name, list(table.columns), results.decomposition)
+            write_text(analysis.file(folder, f"{name}.json"), json_text(sidecar))
     _write_maps(folder, analysis, results)
     write_text(folder / "logs" / f"{analysis.stem}_config.toml", config.to_toml())
     own = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
-    _write_dataset_files(folder, results.decomposition.get("SourceDatasets"))
+    write_dataset_files(folder, results.decomposition)
     return own
 
 
@@ -253,6 +190,11 @@ def read_decomposition(output: Path, analysis: Analysis) -> dict[str, Any]:
     return content
 
 
+def read_features(output: Path, analysis: Analysis) -> set[str]:
+    """Names of an analysis's film features."""
+    return set(read_table(analysis.file(output, "desc-ccaStimulus_loadings.tsv"))["feature"].astype(str))
+
+
 def read_tables(output: Path, analysis: Analysis) -> dict[str, Any]:
     """Everything that a report is made of, by the name of the report's fields."""
     decomposition = read_decomposition(output, analysis)
@@ -268,8 +210,14 @@ def read_tables(output: Path, analysis: Analysis) -> dict[str, Any]:
         maps = load_image(stem.with_name(f"{stem.name}.nii.gz"))
     elif kind == "parcels" and stem.with_name(f"{stem.name}.tsv").is_file():
         loadings = read_table(stem.with_name(f"{stem.name}.tsv"))
+        painted = stem.with_name(f"{stem.name}.nii.gz")  # of an atlas
+        if painted.is_file():
+            from neurocca.io.volumes import load_image
+
+            maps = load_image(painted)
     else:
         loadings = read_maps(stem, component_names(len(decomposition["Components"])))
+    quality = analysis.file(output, "desc-ccaQuality_timeseries.tsv").is_file()
     peaks, recovery = (analysis.file(output, f"desc-cca_{name}.tsv").is_file() for name in ("peaks", "recovery"))
     return {
         "decomposition": decomposition,
@@ -285,6 +233,7 @@ def read_tables(output: Path, analysis: Analysis) -> dict[str, Any]:
         "surfaces": read_hemispheres(stem) if kind == "surface" else None,
         "peaks": table("desc-cca_peaks") if peaks else None,
         "recovery": table("desc-cca_recovery") if recovery else None,
+        "quality": table("desc-ccaQuality_timeseries") if quality else None,
     }
 
 
@@ -292,28 +241,18 @@ def _write_maps(folder: Path, analysis: Analysis, results: Results) -> None:
     names = component_names(len(results.response_loadings))
     dataset = results.decomposition["Dataset"]
     # BIDS asks for a word on what a resolution is, in the sidecar
-    sidecar = {"Resolution": dataset["Resolution"]} if dataset.get("Resolution") else {}
+    sidecar: dict[str, Any] = {"Resolution": dataset["Resolution"]} if dataset.get("Resolution") else {}
     if fwhm := results.decomposition["Alignment"].get("SmoothingFWHM"):
         sidecar["SmoothingFWHM"] = fwhm
+    if dataset["Kind"] == "voxels" or dataset.get("Atlas"):
+        sidecar["SkullStripped"] = True  # what was not analysed is 0
+    if found := sources(results.decomposition):
+        sidecar["Sources"] = found
     for maps, name, what in (
         (results.response_loadings, "desc-cca_components", "BOLD-side canonical variates"),
         (results.cross_loadings, "stat-r_desc-ccaStimulus_statmap", "stimulus-side canonical variates"),
     ):
         text = {"Description": f"Correlation with the {what}", **sidecar}
+        if dataset["Kind"] == "parcels":
+            text |= map_columns(names, what)
         results.brain.write(maps, analysis.file(folder, name), names, text)
-
-
-def _write_dataset_files(folder: Path, sources: list[dict[str, str]] | None) -> None:
-    description: dict[str, Any] = {
-        "Name": "neurocca: shared components of film features and BOLD",
-        "BIDSVersion": BIDS_VERSION,
-        "DatasetType": "derivative",
-        "License": "CC0",
-        "GeneratedBy": [{"Name": "neurocca", "Version": neurocca.__version__}],
-    }
-    if sources:
-        description["SourceDatasets"] = sources
-    write_text(folder / "dataset_description.json", json_text(description))
-    write_text(folder / ".bidsignore", BIDSIGNORE)
-    write_text(folder / "descriptions.tsv", DESCRIPTIONS)
-    write_text(folder / "README.md", README)

@@ -5,17 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from neurocca.report.references import (
+    ABRAHAM,
     ANDREW,
     FRISTON,
     GLOVER,
     HANKE,
     HARDOON,
+    HARRIS,
     HOTELLING,
     LINDQUIST,
     NICHOLS,
     PHIPSON,
     PRICHARD,
     VINOD,
+    VIRTANEN,
     WINKLER,
     cite,
 )
@@ -35,7 +38,16 @@ def methods(decomposition: Mapping[str, Any], features: Collection[str]) -> list
         Names of the film features: a setting that names others had no effect and is not reported.
     """
     d = decomposition
-    return [f"{_data(d)} {_cleaning(d)}", _film(d, features), _model(d), f"{_held_out(d)} {_test(d)}"]
+    last = f"{_held_out(d)} {_test(d)}{_software(d)}"
+    return [f"{_data(d)} {_cleaning(d)}", _film(d, features), _model(d), last]
+
+
+_LIBRARIES = (("numpy", "NumPy", HARRIS), ("scipy", "SciPy", VIRTANEN), ("nilearn", "nilearn", ABRAHAM))
+
+
+def _software(d: Mapping[str, Any]) -> str:
+    used = [f"{name} {d['Software'][key]} {cite(work)}" for key, name, work in _LIBRARIES if key in d["Software"]]
+    return f" All was computed with {listing(used)}." if used else ""
 
 
 def _data(d: Mapping[str, Any]) -> str:

@@ -40,6 +40,9 @@ class ReportData:
         Film moments: component, sign ("high", "low"), rank, run, seconds, value.
     storyboards : dict of bytes
         JPEG of the frames at the moments, by component, where the film was at hand.
+    quality : DataFrame, shape (n, 5 + g), or None
+        One row per kept volume: run, censored, framewise_displacement (mm; NaN where it is not known), dvars,
+        global_signal, group_00, … None in results without it.
     """
 
     decomposition: dict[str, Any]
@@ -57,6 +60,7 @@ class ReportData:
     recovery: pd.DataFrame | None = None
     moments: pd.DataFrame | None = None
     storyboards: dict[str, bytes] = field(default_factory=dict)
+    quality: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         """Refuse tables that do not belong together."""
@@ -69,6 +73,8 @@ class ReportData:
             missing = [name for name in names if name not in table]
             if missing:
                 raise ValueError(f"{side} has no column {', '.join(missing)}.")
+        if self.quality is not None and len(self.quality) != kept:
+            raise ValueError(f"quality has {len(self.quality)} rows, but the runs kept {kept} volumes.")
         if self.maps is not None and (self.maps.ndim != 4 or self.maps.shape[3] != len(names)):
             raise ValueError(
                 f"maps of shape {self.maps.shape} do not hold one volume for each of {len(names)} components."

@@ -2,88 +2,153 @@
 
 from dataclasses import dataclass
 
+OTHERS = "others"
+"""Stands for the authors after those who are named."""
+
 
 @dataclass(frozen=True)
 class Reference:
-    """A work: how the text names it, its full form, and its DOI, where it has one."""
+    """An article.
 
-    short: str
-    full: str
-    doi: str | None
+    Parameters
+    ----------
+    authors : tuple of str
+        As "Hotelling, H."; the last may be `OTHERS`.
+    year : int
+    title, journal, volume, pages, doi : str
+        Pages as "321–377", or the number of the article. Without a DOI, the last is empty.
+    """
+
+    authors: tuple[str, ...]
+    year: int
+    title: str
+    journal: str
+    volume: str
+    pages: str
+    doi: str
+
+    @property
+    def short(self) -> str:
+        """How a text names it.
+
+        >>> HOTELLING.short, NICHOLS.short, WINKLER.short
+        ('Hotelling 1936', 'Nichols & Holmes 2002', 'Winkler et al. 2020')
+        """
+        names = [author.partition(",")[0] for author in self.authors]
+        return f"{f'{names[0]} et al.' if len(names) > 2 else ' & '.join(names)} {self.year}"
+
+    @property
+    def full(self) -> str:
+        """Authors, year, title and where it stands."""
+        *first, last = self.authors
+        authors = last if not first else f"{', '.join(first)}, {'et al.' if last == OTHERS else f'& {last}'}"
+        return f"{authors} ({self.year}). {self.title}. {self.journal}, {self.volume}, {self.pages}."
+
+    @property
+    def key(self) -> str:
+        """Label of its entry in BibTeX: the first author and the year.
+
+        >>> HOTELLING.key
+        'hotelling1936'
+        """
+        name = self.authors[0].partition(",")[0].lower()
+        return f"{''.join(letter for letter in name if letter.isalnum())}{self.year}"
+
+    @property
+    def bibtex(self) -> str:
+        """Entry for BibTeX."""
+        fields = {
+            "author": " and ".join(self.authors),
+            "title": f"{{{self.title}}}",
+            "journal": self.journal,
+            "year": str(self.year),
+            "volume": self.volume,
+            "pages": self.pages.replace("–", "--"),
+            "doi": self.doi,
+        }
+        lines = [f"  {name} = {{{value}}}" for name, value in fields.items() if value]
+        return ",\n".join([f"@article{{{self.key}", *lines]) + "\n}"
 
 
+ABRAHAM = Reference(
+    ("Abraham, A.", "Pedregosa, F.", "Eickenberg, M.", "Gervais, P.", "Mueller, A.", "Kossaifi, J.", "Gramfort, A.",
+     "Thirion, B.", "Varoquaux, G."),
+    2014, "Machine learning for neuroimaging with scikit-learn", "Frontiers in Neuroinformatics", "8", "14",
+    "10.3389/fninf.2014.00014",
+)  # fmt: skip
 ANDREW = Reference(
-    "Andrew et al. 2013",
-    "Andrew, G., Arora, R., Bilmes, J., & Livescu, K. (2013). Deep canonical correlation analysis. Proceedings of the "
-    "30th International Conference on Machine Learning, PMLR 28, 1247–1255.",
-    None,
-)
-HARDOON = Reference(
-    "Hardoon et al. 2004",
-    "Hardoon, D. R., Szedmak, S., & Shawe-Taylor, J. (2004). Canonical correlation analysis: an overview with "
-    "application to learning methods. Neural Computation, 16, 2639–2664.",
-    "10.1162/0899766042321814",
-)
-HOTELLING = Reference(
-    "Hotelling 1936",
-    "Hotelling, H. (1936). Relations between two sets of variates. Biometrika, 28, 321–377.",
-    "10.1093/biomet/28.3-4.321",
-)
-VINOD = Reference(
-    "Vinod 1976",
-    "Vinod, H. D. (1976). Canonical ridge and econometrics of joint production. Journal of Econometrics, 4, 147–166.",
-    "10.1016/0304-4076(76)90010-5",
-)
+    ("Andrew, G.", "Arora, R.", "Bilmes, J.", "Livescu, K."),
+    2013, "Deep canonical correlation analysis", "Proceedings of Machine Learning Research", "28", "1247–1255", "",
+)  # fmt: skip
 FRISTON = Reference(
-    "Friston et al. 1998",
-    "Friston, K. J., Fletcher, P., Josephs, O., Holmes, A., Rugg, M. D., & Turner, R. (1998). Event-related fMRI: "
-    "characterizing differential responses. NeuroImage, 7, 30–40.",
+    ("Friston, K. J.", "Fletcher, P.", "Josephs, O.", "Holmes, A.", "Rugg, M. D.", "Turner, R."),
+    1998, "Event-related fMRI: characterizing differential responses", "NeuroImage", "7", "30–40",
     "10.1006/nimg.1997.0306",
-)
+)  # fmt: skip
 GLOVER = Reference(
-    "Glover 1999",
-    "Glover, G. H. (1999). Deconvolution of impulse response in event-related BOLD fMRI. NeuroImage, 9, 416–429.",
-    "10.1006/nimg.1998.0419",
-)
-LINDQUIST = Reference(
-    "Lindquist et al. 2019",
-    "Lindquist, M. A., Geuter, S., Wager, T. D., & Caffo, B. S. (2019). Modular preprocessing pipelines can "
-    "reintroduce artifacts into fMRI data. Human Brain Mapping, 40, 2358–2376.",
-    "10.1002/hbm.24528",
-)
-NICHOLS = Reference(
-    "Nichols & Holmes 2002",
-    "Nichols, T. E., & Holmes, A. P. (2002). Nonparametric permutation tests for functional neuroimaging: a primer "
-    "with examples. Human Brain Mapping, 15, 1–25.",
-    "10.1002/hbm.1058",
-)
-PHIPSON = Reference(
-    "Phipson & Smyth 2010",
-    "Phipson, B., & Smyth, G. K. (2010). Permutation P-values should never be zero: calculating exact P-values when "
-    "permutations are randomly drawn. Statistical Applications in Genetics and Molecular Biology, 9, 39.",
-    "10.2202/1544-6115.1585",
-)
-PRICHARD = Reference(
-    "Prichard & Theiler 1994",
-    "Prichard, D., & Theiler, J. (1994). Generating surrogate data for time series with several simultaneously "
-    "measured variables. Physical Review Letters, 73, 951–954.",
-    "10.1103/PhysRevLett.73.951",
-)
-WINKLER = Reference(
-    "Winkler et al. 2020",
-    "Winkler, A. M., Renaud, O., Smith, S. M., & Nichols, T. E. (2020). Permutation inference for canonical "
-    "correlation analysis. NeuroImage, 220, 117065.",
-    "10.1016/j.neuroimage.2020.117065",
-)
+    ("Glover, G. H.",), 1999, "Deconvolution of impulse response in event-related BOLD fMRI", "NeuroImage", "9",
+    "416–429", "10.1006/nimg.1998.0419",
+)  # fmt: skip
 HANKE = Reference(
-    "Hanke et al. 2016",
-    "Hanke, M., Adelhöfer, N., Kottke, D., Iacovella, V., Sengupta, A., Kaule, F. R., Nigbur, R., Waite, A. Q., "
-    "Baumgartner, F., & Stadler, J. (2016). A studyforrest extension, simultaneous fMRI and eye gaze recordings during "
-    "prolonged natural stimulation. Scientific Data, 3, 160092.",
-    "10.1038/sdata.2016.92",
-)
+    ("Hanke, M.", "Adelhöfer, N.", "Kottke, D.", "Iacovella, V.", "Sengupta, A.", "Kaule, F. R.", "Nigbur, R.",
+     "Waite, A. Q.", "Baumgartner, F.", "Stadler, J."),
+    2016,
+    "A studyforrest extension, simultaneous fMRI and eye gaze recordings during prolonged natural stimulation",
+    "Scientific Data", "3", "160092", "10.1038/sdata.2016.92",
+)  # fmt: skip
+HARDOON = Reference(
+    ("Hardoon, D. R.", "Szedmak, S.", "Shawe-Taylor, J."),
+    2004, "Canonical correlation analysis: an overview with application to learning methods", "Neural Computation",
+    "16", "2639–2664", "10.1162/0899766042321814",
+)  # fmt: skip
+HARRIS = Reference(
+    ("Harris, C. R.", "Millman, K. J.", "van der Walt, S. J.", OTHERS),
+    2020, "Array programming with NumPy", "Nature", "585", "357–362", "10.1038/s41586-020-2649-2",
+)  # fmt: skip
+HOTELLING = Reference(
+    ("Hotelling, H.",), 1936, "Relations between two sets of variates", "Biometrika", "28", "321–377",
+    "10.1093/biomet/28.3-4.321",
+)  # fmt: skip
+LINDQUIST = Reference(
+    ("Lindquist, M. A.", "Geuter, S.", "Wager, T. D.", "Caffo, B. S."),
+    2019, "Modular preprocessing pipelines can reintroduce artifacts into fMRI data", "Human Brain Mapping", "40",
+    "2358–2376", "10.1002/hbm.24528",
+)  # fmt: skip
+NICHOLS = Reference(
+    ("Nichols, T. E.", "Holmes, A. P."),
+    2002, "Nonparametric permutation tests for functional neuroimaging: a primer with examples",
+    "Human Brain Mapping", "15", "1–25", "10.1002/hbm.1058",
+)  # fmt: skip
+PHIPSON = Reference(
+    ("Phipson, B.", "Smyth, G. K."),
+    2010,
+    "Permutation P-values should never be zero: calculating exact P-values when permutations are randomly drawn",
+    "Statistical Applications in Genetics and Molecular Biology", "9", "39", "10.2202/1544-6115.1585",
+)  # fmt: skip
+PRICHARD = Reference(
+    ("Prichard, D.", "Theiler, J."),
+    1994, "Generating surrogate data for time series with several simultaneously measured variables",
+    "Physical Review Letters", "73", "951–954", "10.1103/PhysRevLett.73.951",
+)  # fmt: skip
+VINOD = Reference(
+    ("Vinod, H. D.",), 1976, "Canonical ridge and econometrics of joint production", "Journal of Econometrics", "4",
+    "147–166", "10.1016/0304-4076(76)90010-5",
+)  # fmt: skip
+VIRTANEN = Reference(
+    ("Virtanen, P.", "Gommers, R.", "Oliphant, T. E.", OTHERS),
+    2020, "SciPy 1.0: fundamental algorithms for scientific computing in Python", "Nature Methods", "17", "261–272",
+    "10.1038/s41592-019-0686-2",
+)  # fmt: skip
+WINKLER = Reference(
+    ("Winkler, A. M.", "Renaud, O.", "Smith, S. M.", "Nichols, T. E."),
+    2020, "Permutation inference for canonical correlation analysis", "NeuroImage", "220", "117065",
+    "10.1016/j.neuroimage.2020.117065",
+)  # fmt: skip
 
-ALL = (ANDREW, FRISTON, GLOVER, HANKE, HARDOON, HOTELLING, LINDQUIST, NICHOLS, PHIPSON, PRICHARD, VINOD, WINKLER)
+ALL = (
+    ABRAHAM, ANDREW, FRISTON, GLOVER, HANKE, HARDOON, HARRIS, HOTELLING, LINDQUIST, NICHOLS, PHIPSON, PRICHARD, VINOD,
+    VIRTANEN, WINKLER,
+)  # fmt: skip
 
 
 def cite(*works: Reference) -> str:

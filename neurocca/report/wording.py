@@ -61,6 +61,34 @@ def is_found(component: Mapping[str, Any]) -> bool:
     return is_known(p) and p < ALPHA
 
 
+_EFFECTS = ((0.5, "large"), (0.3, "medium"), (0.1, "small"))
+
+
+def effect(r: float | None) -> str:
+    """How large a correlation is, in the words of Cohen (1988): large from .5 on, medium from .3, small from .1.
+
+    >>> effect(0.55), effect(0.098), effect(0.04), effect(None)
+    ('large', 'small', 'very small', '')
+    """
+    if r is None or not math.isfinite(r):
+        return ""
+    # as the reader sees it: what is shown as 0.10 is not called smaller than 0.10
+    return next((word for least, word in _EFFECTS if round(r, 2) >= least), "very small")
+
+
+def shared_variance(r: float | None) -> str:
+    """Share of the variance that two series with a correlation of r have in common, in percent; a dash below zero."""
+    if r is None or not math.isfinite(r) or r <= 0:
+        return "–"
+    percent = 100 * r**2
+    return f"{percent:.0f} %" if percent >= 0.5 else "< 1 %"
+
+
+def by_held_out(components: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Components from the largest held-out correlation to the smallest; those without one at the end."""
+    return sorted(components, key=lambda c: -c["HeldOutCorrelation"] if is_known(c["HeldOutCorrelation"]) else math.inf)
+
+
 def verdict(decomposition: Mapping[str, Any]) -> str:
     """One sentence that says what was found."""
     components = decomposition["Components"]
@@ -71,15 +99,41 @@ def verdict(decomposition: Mapping[str, Any]) -> str:
             f"No shared component was found between the film and {whose}: in runs that were left out of the fit, "
             f"none of {counted(len(components), 'component')} correlated beyond chance{_smallest(components)}."
         )
-    count = _SMALL[len(found)] if len(found) < len(_SMALL) else str(len(found))
+    count = _counting(len(found))
     shared = f"{count} shared component{'s were' if len(found) > 1 else ' was'} found between the film and {whose}"
-    rs = listing([number(c["HeldOutCorrelation"]) for c in found])
-    ps = [p_value(c["PValueHeldOut"]) for c in found]
-    chance = f"{ps[0]} each" if len(ps) > 1 and len(set(ps)) == 1 else listing(ps)
     return (
-        f"{shared}: {'they hold' if len(found) > 1 else 'it holds'} in runs that were left out of the fit "
-        f"(held-out r = {rs}; p = {chance})."
+        f"{shared}: {'they hold' if len(found) > 1 else 'it holds'} in runs that were left out of the fit. "
+        f"{_sizes(found)}; {_chances(found)}."
     )
+
+
+def _counting(n: int) -> str:
+    return _SMALL[n] if n < len(_SMALL) else str(n)
+
+
+def _sizes(found: Sequence[Mapping[str, Any]]) -> str:
+    """How large the found components are, the largest first, those of one size together."""
+    groups: dict[str, list[str]] = {}
+    for component in by_held_out(found):
+        r = component["HeldOutCorrelation"]
+        groups.setdefault(effect(r), []).append(number(r))
+    parts = [
+        f"{_counting(len(rs)).lower()} {'is' if len(rs) == 1 else 'are'} {word} (held-out r = {listing(rs)})"
+        for word, rs in groups.items()
+    ]
+    if len(found) == 1:
+        ((word, rs),) = groups.items()
+        parts = [f"it is {word} (held-out r = {rs[0]})"]
+    text = listing(parts)
+    return text[0].upper() + text[1:]
+
+
+def _chances(found: Sequence[Mapping[str, Any]]) -> str:
+    ps = [c["PValueHeldOut"] for c in by_held_out(found)]
+    texts = [p_value(p) for p in ps]
+    if len(texts) == 1 or len(set(texts)) > 1:
+        return f"p = {texts[0]}" if len(texts) == 1 else f"p ≤ {p_value(max(ps))}"
+    return f"p = {texts[0]} each"
 
 
 def _smallest(components: Sequence[Mapping[str, Any]]) -> str:
@@ -94,7 +148,7 @@ def verdict_notes(decomposition: Mapping[str, Any]) -> list[str]:
         c for c in components if not is_found(c) and is_known(c["PValueInSample"]) and c["PValueInSample"] < ALPHA
     ]
     floor = 1 / (1 + decomposition["Inference"]["NumberOfPermutations"])
-    notes = []
+    notes = _weak(components)
     if in_sample:
         names = listing([c["Name"] for c in in_sample])
         be, do = ("is", "it does") if len(in_sample) == 1 else ("are", "they do")
@@ -103,3 +157,18 @@ def verdict_notes(decomposition: Mapping[str, Any]) -> list[str]:
         b = decomposition["Inference"]["NumberOfPermutations"]
         notes.append(f"p = {p_value(floor)} is the smallest value that {counted(b, 'permutation')} can give.")
     return notes
+
+
+def _weak(components: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A word of caution about what is beyond chance, and little."""
+    weak = [c for c in by_held_out(components) if is_found(c) and effect(c["HeldOutCorrelation"]).endswith("small")]
+    if not weak:
+        return []
+    names = listing([c["Name"] for c in weak])
+    shares = list(dict.fromkeys(shared_variance(c["HeldOutCorrelation"]) for c in reversed(weak)))
+    share = shares[0] if len(shares) == 1 else f"{shares[0].removesuffix(' %')} to {shares[-1]}"
+    be = "is" if len(weak) == 1 else "are"
+    return [
+        f"{names} {be} beyond chance, but small: the two sides share {share} of their variance in unseen runs. Little "
+        "of the brain follows the film there; maps and features say what there is, not that it is much."
+    ]

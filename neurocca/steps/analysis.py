@@ -57,6 +57,8 @@ class ParticipantAnalysis:
     command : str
     sources : list of dict
         Datasets that the files come from.
+    links : mapping
+        Folders of datasets by their names, relative to the output directory.
     """
 
     bids_dir: Path
@@ -67,6 +69,7 @@ class ParticipantAnalysis:
     low_memory: bool
     command: str
     sources: list[dict[str, str]]
+    links: dict[str, str]
 
     def __call__(self, recording: Recording, n_jobs: int) -> tuple[str, pd.DataFrame]:
         """Analyse one participant."""
@@ -86,6 +89,7 @@ class ParticipantAnalysis:
             results.decomposition["Inputs"] = depends["Inputs"]
             results.decomposition["FeatureSources"] = _feature_sources(store, results)
         results.decomposition["Command"] = self.command
+        results.decomposition["DatasetLinks"] = self.links
         if self.sources:
             results.decomposition["SourceDatasets"] = self.sources
         analysis = analysis_of(recording, config.align)

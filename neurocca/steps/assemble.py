@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from neurocca.config import AlignConfig, Config, FitConfig
@@ -14,6 +15,7 @@ from neurocca.design import Design, stack_runs
 from neurocca.errors import DataError, UsageError
 from neurocca.inference.schemes import CircularShift, Scheme
 from neurocca.io.brains import Brain, open_brain
+from neurocca.io.centroids import read_centroids
 from neurocca.io.cleaned import KeptRuns, RunCache
 from neurocca.io.files import sha256
 from neurocca.io.recording import Recording
@@ -56,6 +58,8 @@ class Assembled:
         The columns of BOLD, where the design holds coordinates in their place.
     label_atlas : Atlas, optional
         Names the peaks of voxelwise maps.
+    quality : DataFrame
+        One row per volume, as `neurocca.steps.quality.quality_table` makes them.
     """
 
     design: Design
@@ -68,6 +72,7 @@ class Assembled:
     lag: LagCurve | None = None
     wide: WideRuns | None = None
     label_atlas: "Atlas | None" = None
+    quality: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def assemble(
@@ -129,13 +134,14 @@ def assemble(
         )
     keeper = RunKeeper(recording, align, atlas, cache, functools.cache(digest))
     kernel = read_kernel(Path(align.kernel)) if align.response == "kernel" else None
-    X, cleaned, qc = [], [], []
+    X, cleaned, qc, volumes = [], [], [], []
     for run, series in zip(recording.runs, features, strict=True):
         # a function of its own: what it needs on the way is gone before the next run is read
-        x, y, quality = align_run(brain, run, series, recording.t_r, align, kernel, store.path.name, keeper)
+        x, y, quality, seen = align_run(brain, run, series, recording.t_r, align, kernel, store.path.name, keeper)
         X.append(x)
         cleaned.append(replace(y, data=y.data[:, :0].copy()) if low_memory else y)
         qc.append(quality)
+        volumes.append(seen)
         del y
     usable = np.all([y.usable for y in cleaned], axis=0)
     dropped = [*brain.dropped, *(label for label, keep in zip(brain.labels, usable, strict=True) if not keep)]
@@ -155,8 +161,8 @@ def assemble(
         runs = KeptRuns([keeper.path(run, cut_of(run, align)) for run in recording.runs], usable)
     else:
         runs = HeldRuns(_together([cleaned.pop(0).data for _ in qc], usable), usable)
-    together, wide = _responses(WideRuns(runs, sum(sizes)), align)
-    Y = np.split(together, np.cumsum(sizes)[:-1])
+    joined, wide = _responses(WideRuns(runs, sum(sizes)), align)
+    Y = np.split(joined, np.cumsum(sizes)[:-1])
     responses = tuple(label for label, keep in zip(brain.labels, usable, strict=True) if keep)
     design = stack_runs(
         [x[:, varying] for x in X],
@@ -168,9 +174,21 @@ def assemble(
         copy=False,
     )
     narrowed = brain if usable.all() else brain.narrowed(usable)
-    seen = design if wide is None else replace(design, Y=wide.thinned(N_COLUMNS))
-    lag = design_lag(features, seen, recording, align)
-    return Assembled(design, columns, qc, narrowed, responses, dropped_features, dropped, lag, wide, label_atlas)
+    thinned = design if wide is None else replace(design, Y=wide.thinned(N_COLUMNS))
+    lag = design_lag(features, thinned, recording, align)
+    _check_centroids(align.centroids, brain, responses)
+    together = pd.concat(volumes, ignore_index=True)
+    return Assembled(
+        design, columns, qc, narrowed, responses, dropped_features, dropped, lag, wide, label_atlas, together
+    )
+
+
+def _check_centroids(table: str, brain: Brain, responses: tuple[str, ...]) -> None:
+    """Refuse a table of places that does not go with the columns of BOLD, before anything is computed."""
+    if table and brain.kind != "parcels":
+        raise UsageError(f"align.centroids={table!r}: says where parcels lie, and these are {brain.kind}.")
+    if table:
+        read_centroids(Path(table), responses)
 
 
 def _together(runs: list[NDArray], usable: NDArray[np.bool_]) -> NDArray:

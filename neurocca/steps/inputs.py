@@ -41,7 +41,8 @@ def input_digests(
     """
     files = list(dict.fromkeys(path for run in recording.runs for path in run.files))
     # an atlas that goes by its name is nilearn's, and no file of the user's
-    files += [path for path in map(Path, (align.mask, align.atlas, align.label_atlas, align.kernel)) if path.is_file()]
+    others = (align.mask, align.atlas, align.label_atlas, align.centroids, align.kernel)
+    files += [path for path in map(Path, others) if path.is_file()]
     inside = [{"Path": _relative(path, root), "SHA256": digest(path)} for path in files]
     return [*inside, {"Path": features.name, "SHA256": digest(features)}]
 

@@ -3,15 +3,17 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from neurocca.config import AlignConfig
 from neurocca.design import FeatureSeries
 from neurocca.errors import DataError, UsageError
 from neurocca.io.brains import Brain
-from neurocca.io.confounds import Confounds, read_confounds
+from neurocca.io.confounds import Confounds, read_confounds, read_displacement
 from neurocca.io.recording import RunFiles
 from neurocca.steps.kept_runs import RunKeeper
+from neurocca.steps.quality import quality_table, temporal_snr
 from neurocca.temporal.align import align_features, bold_nuisance
 from neurocca.temporal.clean import Cleaned, clean_run
 from neurocca.temporal.timing import reference_time
@@ -26,8 +28,8 @@ def align_run(
     kernel: NDArray | None,
     store: str,
     keeper: RunKeeper,
-) -> tuple[NDArray[np.float64], Cleaned, dict[str, Any]]:
-    """Features and BOLD of one run as they are stacked, and what became of them."""
+) -> tuple[NDArray[np.float64], Cleaned, dict[str, Any], pd.DataFrame]:
+    """Features and BOLD of one run as they are stacked, what became of them, and the quality of every volume."""
     cut = cut_of(run, align)
     earlier = keeper.kept(run, cut)
     data = np.empty((earlier.n_volumes, 0), dtype=np.float32) if earlier else _read(brain, run)
@@ -59,7 +61,20 @@ def align_run(
     if not earlier:
         keeper.keep(run, cut, y, n_volumes)
     quality = _quality(run, n_volumes, y, cut, basis.shape[1], confounds, series)
-    return x, y, {**quality, "Reference": reference}
+    moved = None if run.confounds is None else read_displacement(run.confounds)
+    volumes = quality_table(run.label, y, None if moved is None else moved[cut[0] : n_volumes - cut[1]])
+    quality |= {"Reference": reference, "TemporalSNR": temporal_snr(y), **_motion(volumes)}
+    return x, y, quality, volumes
+
+
+def _motion(volumes: pd.DataFrame) -> dict[str, float | None]:
+    """Mean and largest framewise displacement in mm; None where it is not known."""
+    moved = volumes["framewise_displacement"].to_numpy()
+    known = bool(np.isfinite(moved).all())
+    return {
+        "MeanDisplacement": round(float(moved.mean()), 4) if known else None,
+        "MaxDisplacement": round(float(moved.max()), 4) if known else None,
+    }
 
 
 def _read(brain: Brain, run: RunFiles) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Participant level: one subject's film features against the same subject's BOLD."""
 
 import functools
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -119,7 +120,9 @@ def run_participants(
         needed = max(estimate(recording, config, features).memory for recording in to_do) * at_once
         low_memory = needed > memory
     cache = (work_dir or WORK) / "cleaned" if work_dir is not None or low_memory else None
-    one = ParticipantAnalysis(bids_dir, output_dir, config, features, cache, low_memory, command, sources)
+    datasets = {**query.derivatives, "input": bids_dir}
+    links = {name: Path(os.path.relpath(folder, output_dir)).as_posix() for name, folder in datasets.items()}
+    one = ParticipantAnalysis(bids_dir, output_dir, config, features, cache, low_memory, command, sources, links)
     run_log = RunLog(output_dir, command)
     yield from _analysed(one, to_do, n_jobs, run_log, stop=stop_on_first_crash or len(recordings) == 1)
     run_log.write()

@@ -5,6 +5,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from neurocca.config import Config
 from neurocca.inference.fits import winner
 from neurocca.inference.held_out import HeldOutResult
 from neurocca.inference.result import PermutationResult
+from neurocca.io.centroids import read_centroids
 from neurocca.io.derivatives import Results, component_names
 from neurocca.io.parcellation import AtlasParcels
 from neurocca.io.recording import Recording
@@ -88,6 +90,7 @@ def collect(
         responses=list(assembled.responses),
         brain=assembled.brain,
         peaks=peaks,
+        quality=assembled.quality,
         recovery=recovery(recording, assembled, bold, own.T, held.mean) if voxels and recording.simulated else None,
     )
 
@@ -139,6 +142,7 @@ def _description(
             "Partial": align.partial,
             "Standardize": align.standardize,
         },
+        "Centroids": _centroids(assembled.responses, align.centroids),
         "Lag": _lag(assembled.lag),
         "Inference": {
             "Scheme": test.scheme,
@@ -163,6 +167,13 @@ def _peaks(names: Sequence[str], maps: NDArray, assembled: Assembled) -> pd.Data
     return pd.concat([table.assign(component=name) for name, table in zip(names, tables, strict=True)])[
         ["component", *tables[0].columns]
     ]
+
+
+def _centroids(parcels: Sequence[str], table: str) -> list[list[float]] | None:
+    """Places of the parcels in mm, in their order; None where they are not known."""
+    if not table:
+        return None
+    return [[_rounded(mm) for mm in place] for place in read_centroids(Path(table), parcels)]
 
 
 def _lag(curve: LagCurve | None) -> dict[str, Any] | None:

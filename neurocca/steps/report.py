@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from neurocca.errors import DataError, NoInputError, NoMatchError
+from neurocca.errors import DataError, NeuroccaError, NoInputError, NoMatchError
 from neurocca.io.analyses import Analysis, analyses_of
-from neurocca.io.derivatives import read_decomposition, read_tables
-from neurocca.io.files import staged, write_text
+from neurocca.io.derivatives import read_decomposition, read_features, read_tables
+from neurocca.io.files import one_line, staged, write_text
 from neurocca.io.moments import read_for_report
-from neurocca.report.html import index_row, render_index, render_with_figures
+from neurocca.report.citation import citation
+from neurocca.report.html import render_with_figures
+from neurocca.report.index import failed_row, index_row, render_index
 from neurocca.report.record import ReportData
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,8 @@ def draw_report(results: Path, analysis: Analysis, destination: Path) -> None:
     _check_lengths(tables, results, analysis)
     tables |= read_for_report(results, analysis, [c["Name"] for c in tables["decomposition"]["Components"]])
     try:
-        page, figures = render_with_figures(ReportData(**tables))
+        at = f"sub-{analysis.subject}/figures/{analysis.stem}_desc-"
+        page, figures = render_with_figures(ReportData(**tables), figures_at=at)
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise DataError(f"{results}: the results of {analysis.stem} are damaged: {error!r}.") from error
     write_text(destination / analysis.page, page)
@@ -61,14 +64,25 @@ def _check_lengths(tables: dict[str, Any], results: Path, analysis: Analysis) ->
 
 
 def write_index(output: Path) -> None:
-    """Write ``index.html``, which lists all reports of an output directory; damaged results are named and left out."""
-    rows = []
+    """Write what is of all analyses of an output directory: ``index.html``, and ``logs/CITATION.md`` and ``.bib``.
+
+    Damaged results, and reports that are missing, are named in it.
+    """
+    rows, described = [], []
     for analysis in analyses_of(output):
         try:
-            rows.append(index_row(read_decomposition(output, analysis), href=analysis.page))
-        except (DataError, KeyError, TypeError) as error:
-            log.warning("left out of the index: %s: %s", analysis.stem, error)
+            record = read_decomposition(output, analysis)
+            rows.append(index_row(record, href=analysis.page, is_drawn=(output / analysis.page).is_file()))
+            described.append((record, read_features(output, analysis)))
+        except (NeuroccaError, KeyError, TypeError) as error:
+            log.warning("results in the index that cannot be read: %s: %s", analysis.stem, error)
+            variant = " ".join(filter(None, (analysis.session, analysis.space, analysis.seg, analysis.res)))
+            reason = one_line(error).removeprefix(f"{output}/")
+            rows.append(failed_row(analysis.subject, analysis.task, variant, f"damaged results: {reason}"))
     write_text(output / "index.html", render_index(rows))
+    if described:
+        for ending, text in zip(("md", "bib"), citation(described), strict=True):
+            write_text(output / "logs" / f"CITATION.{ending}", text)
 
 
 def write_reports(output: Path, labels: Sequence[str] = ()) -> list[Path]:

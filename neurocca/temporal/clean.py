@@ -33,6 +33,9 @@ class Cleaned:
         Columns without a mean that a change could be a percentage of; all False unless that was asked for.
     removed : array, shape (q,)
         Share of the variance that drift and confounds explain; 0 in constant columns.
+    snr : array, shape (q,)
+        Temporal signal-to-noise ratio: the mean by the standard deviation that drift and confounds leave; 0 in constant
+        columns.
     """
 
     data: NDArray[np.floating]
@@ -41,6 +44,7 @@ class Cleaned:
     missing: NDArray[np.bool_]
     no_baseline: NDArray[np.bool_]
     removed: NDArray[np.floating]
+    snr: NDArray[np.floating]
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -97,7 +101,7 @@ def clean_run(
         raise ValueError(f"{left} of {n} volumes are left after censoring and cutting: 3 are the least.")
     out = data if overwrite and data.dtype.kind == "f" else np.empty(data.shape, _float_type(data))
     projector = np.where(kept[:, None], basis, 0.0).astype(out.dtype)
-    found = np.empty((5, q))
+    found = np.empty((6, q))
     width = max(1, BLOCK_BYTES // (8 * n))
     for start in range(0, q, width):
         part = slice(start, start + width)
@@ -108,7 +112,7 @@ def clean_run(
             f"percent signal change needs a mean, and that of {no_baseline.sum()} of {q} columns is smaller than their "
             "standard deviation: the series have no baseline any more. Use standardize_bold = zscore."
         )
-    return Cleaned(out[inside], kept[inside], constant, missing, no_baseline, 1 - found[3] / found[4])
+    return Cleaned(out[inside], kept[inside], constant, missing, no_baseline, 1 - found[3] / found[4], found[5])
 
 
 def clean(data: NDArray, t_r: float, high_pass: float, confounds: NDArray | None = None) -> NDArray[np.floating]:
@@ -164,7 +168,10 @@ def check_kept(kept: NDArray[np.bool_] | None, n: int) -> NDArray[np.bool_]:
 def _clean_block(
     columns: NDArray, projector: NDArray, kept: NDArray, inside: slice, scale: Scale
 ) -> tuple[NDArray, NDArray]:
-    """Some columns cleaned, and five numbers of each: three truth values, the variance left, the variance there was."""
+    """Some columns cleaned, and six numbers of each.
+
+    Three truth values, the variance left, the variance there was, and the mean by the root of what is left.
+    """
     block = columns.astype(projector.dtype)  # a copy
     block[~kept] = 0.0
     missing = ~np.isfinite(block).all(axis=0)
@@ -185,9 +192,10 @@ def _clean_block(
     factor[constant | missing | no_baseline] = 0.0
     block *= factor.astype(block.dtype)
     varied = (before > 0) & ~constant
-    return block, np.stack(
-        [constant, missing, no_baseline & ~constant & ~missing, np.where(varied, after, 1), np.where(varied, before, 1)]
-    )
+    left = np.where(varied, after, 1)
+    snr = np.where(varied, np.abs(mean), 0) / left**0.5
+    bare = no_baseline & ~constant & ~missing
+    return block, np.stack([constant, missing, bare, left, np.where(varied, before, 1), snr])
 
 
 def _factors(

@@ -15,6 +15,7 @@ from neurocca.report.figures.brains import map_range
 from neurocca.report.figures.canvas import NEGATIVE, POSITIVE, shorten, signed_map_colour
 from neurocca.report.figures.features import strongest
 from neurocca.report.figures.series import _running_mean, _typical_window
+from neurocca.report.wording import number
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -41,7 +42,7 @@ def drawn(parcels):
     sides = parcels.stimulus_variates["cca_00"].to_numpy(), parcels.bold_variates["cca_00"].to_numpy()
     grid = d["Shrinkage"]["GridBOLD"]
     return {
-        "null": figures.null_histogram(null, 0.57, p=0.001, label="held-out r", name="a"),
+        "null": figures.null_histogram(null, 0.57, p=0.001, title="Held-out", label="held-out r", name="a"),
         "runs": figures.held_out_per_run(per_run, 0.57, 0.06, name="a"),
         "overview": figures.held_out_overview(d["Components"], 0.06, name="a"),
         "series": figures.time_courses(*sides, runs=d["Runs"], t_r=2.0, name="a"),
@@ -115,6 +116,30 @@ def test_features_without_delays_are_bars():
     assert {"0.50", "−0.40"} <= set(texts(svg))
 
 
+def test_colours_of_two_components_are_on_one_scale_that_is_shown():
+    rows = [("a", "x", delay, 0.8, 0.2) for delay in (1, 2)]
+    table = pd.DataFrame(rows, columns=["space", "feature", "delay", "first", "second"])
+    own, common = (figures.feature_loadings(table, "second", t_r=2.0, name="a", limit=limit) for limit in (None, 0.8))
+    colours = {
+        value: mpl.colors.to_hex(signed_map_colour(0.2, limit)) for value, limit in (("own", 0.2), ("common", 0.8))
+    }
+    assert f"fill: {colours['own']}; stroke: #ffffff" in own
+    assert f"fill: {colours['common']}; stroke: #ffffff" in common
+    assert [text in common for text in ("−0.80", "0.80", "loading (r)")] == [True] * 3
+
+
+def test_few_features_fill_the_height_that_is_asked_for_and_do_not_look_empty(parcels):
+    table = parcels.feature_loadings
+
+    def height(n, asked):
+        svg = figures.feature_loadings(table, "cca_00", t_r=2.0, name="a", n_top=n, height=asked)
+        return float(ET.fromstring(svg).attrib["height"])
+
+    assert height(8, 350) == pytest.approx(350)
+    assert height(3, 350) < 350
+    assert height(20, 350) > 350
+
+
 def test_strongest_features_are_grouped_by_space():
     table = pd.DataFrame(
         {"space": list("aabbc"), "feature": list("vwxyz"), "delay": np.nan, "c": [0.1, -0.9, 0.5, 0.3, 0.05]}
@@ -151,7 +176,7 @@ def test_long_names_keep_their_ends():
 
 
 def test_null_histogram_of_a_constant_null():
-    assert "observed 0.00" in figures.null_histogram(np.zeros(20), 0.0, p=1.0, label="r", name="a")
+    assert "observed 0.00" in figures.null_histogram(np.zeros(20), 0.0, p=1.0, title="t", label="r", name="a")
 
 
 def test_chosen_shrinkage_is_framed_once():
@@ -178,7 +203,27 @@ def test_runs_shorter_than_the_window():
     rng = np.random.default_rng(0)
     runs = [{"Run": "1", "Kept": 30, "FirstKept": 4}, {"Run": "2", "Kept": 20, "FirstKept": 0}]
     svg = figures.time_courses(*rng.normal(size=(2, 50)), runs=runs, t_r=2.0, name="a")
-    assert "over 2 runs" in ET.fromstring(svg).attrib["aria-label"]
+    assert "variates of 2 runs" in ET.fromstring(svg).attrib["aria-label"]
+
+
+def test_time_courses_do_not_depend_on_the_scale_of_a_run(rng):
+    film, brain = rng.normal(size=(2, 300))
+    runs = [{"Run": run, "Kept": 100, "FirstKept": 0} for run in "123"]
+    scale = np.repeat([1.0, 40.0, 0.1], 100)
+    plain, scaled = (figures.time_courses(film, brain * s, runs=runs, t_r=2.0, name="a") for s in (1.0, scale))
+    assert plain == scaled
+
+
+def test_a_spike_is_cut_off_and_marked_and_leaves_the_rest_as_high_as_it_was(rng):
+    runs = [{"Run": "1", "Kept": 150, "FirstKept": 0}]
+    film, brain = rng.normal(size=(2, 150))
+    brain[70] = 30.0
+    svg = figures.time_courses(film, brain, runs=runs, t_r=2.0, name="a")
+    largest = float(np.abs((brain - brain.mean()) / brain.std()).max())
+    assert f"Spikes of up to |z| = {number(largest, 1)} are cut off." in svg
+    assert "triangles: cut off" in svg
+    tame = figures.time_courses(film, np.clip(brain, -3, 3), runs=runs, t_r=2.0, name="a")
+    assert "cut off" not in tame
 
 
 def test_running_mean_of_a_constant_is_the_constant():

@@ -3,14 +3,17 @@ import time
 import tomllib
 from collections import Counter
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from neurocca.report.html import index_row, render, render_index, toml_text
-from neurocca.report.wording import number, p_value
+from neurocca.report.html import render
+from neurocca.report.index import index_row, render_index
+from neurocca.report.page import toml_text
+from neurocca.report.wording import by_held_out, effect, number, p_value, shared_variance
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -94,6 +97,14 @@ def test_brains_for_voxels_and_bars_for_parcels(parcels_page, voxels_page):
     assert voxels_page.count("Where in the brain") == len(Page(voxels_page).all("img")) == 5
 
 
+def test_parcels_whose_places_are_known_are_drawn_in_the_brain(changed, rng):
+    text = render(changed(Centroids=rng.uniform(-60, 60, (273, 3)).tolist()))
+    images = Page(text).all("img")
+    assert len(images) == 5
+    assert all("every parcel as a disc on a glass brain" in image["alt"] for image in images)
+    assert "Which parcels" in text
+
+
 def test_page_is_small_and_quick(parcels):
     start = time.process_time()
     text = render(parcels)
@@ -109,13 +120,17 @@ def test_verdict_table_holds_all_values(case):
     data, text, _ = case
     table = text[text.index('aria-label="Verdict table"') :]
     rows = table[: table.index("</table>")].split("<tbody>")[1].split("</tr>")
-    for row, c in zip(rows, data.decomposition["Components"], strict=False):
-        cells = [re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)]
-        held = [number(c["HeldOutCorrelation"]), p_value(c["PValueHeldOut"])]
+    for row, c in zip(rows, by_held_out(data.decomposition["Components"]), strict=False):
+        cells = [
+            unescape(re.sub(r"<[^>]+>", "", cell)).strip() for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)
+        ]
+        r = c["HeldOutCorrelation"]
+        held = [number(r), shared_variance(r), p_value(c["PValueHeldOut"])]
         sample = [number(c["InSampleCorrelation"]), p_value(c["PValueInSample"])]
         per_run = [number(r) for r in c["HeldOutCorrelationPerRun"].values()]
         found = "found" if c["PValueHeldOut"] < 0.05 else "not found"
-        assert cells == [c["Name"], found, *held, *sample, *per_run]
+        size = effect(r) if found == "found" else "–"
+        assert cells == [c["Name"], found, size, *held, *sample, *per_run]
 
 
 def test_only_found_components_are_open(case):
@@ -216,11 +231,18 @@ def test_none_found(changed, parcels):
     assert not [attrs for attrs in page.all("details") if "open" in attrs]
 
 
-def test_in_sample_figure_shows_the_tested_statistic(parcels, parcels_page):
-    assert "in-sample r: observed 0.80;" in parcels_page
+def test_in_sample_figure_is_on_the_scale_of_correlations(parcels, parcels_page):
     null = parcels.null.copy()
-    null.loc[0, "cca_00"] = 0.66
-    assert "in-sample singular value: observed 0.66;" in render(replace(parcels, null=null))
+    null["cca_00"] *= 15.57 / 0.8
+    scaled = render(replace(parcels, null=null))
+    (shown,) = re.findall(r"in-sample r: (observed 0\.80; 1000 permutations lie [^\"]*)", parcels_page)
+    assert f"in-sample r (scaled to it): {shown}" in scaled
+
+
+def test_time_courses_are_those_of_unseen_runs(parcels):
+    agreeing = replace(parcels, held_out_bold=parcels.held_out_stimulus)
+    assert render(agreeing).count("here r = 1.00)") == 5
+    assert "here r = 1.00)" not in render(replace(parcels, bold_variates=parcels.stimulus_variates))
 
 
 def test_basis_functions_are_named(voxels):
@@ -257,7 +279,7 @@ def test_index_lists_subjects_in_order(parcels):
     assert [a["href"] for a in page.all("a")] == ["sub-02.html", "sub-10.html", "sub-<i>.html"]
     assert not page.all("i")
     assert page.text.count("2 of 5") == 3
-    assert "Mean held-out r of the first component: 0.57" in page.text
+    assert "Mean of the largest held-out r: 0.57" in page.text
     assert render_index(rows[::-1]) == text
 
 

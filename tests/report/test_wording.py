@@ -35,11 +35,26 @@ def test_verdict_and_notes(parcels):
     d = parcels.decomposition
     assert verdict(d) == (
         "Two shared components were found between the film and the brain of sub-01: they hold in runs that were left "
-        "out of the fit (held-out r = 0.57 and 0.24; p = 0.001 each)."
+        "out of the fit. One is large (held-out r = 0.57) and one is small (held-out r = 0.24); p = 0.001 each."
     )
     notes = verdict_notes(d)
-    assert notes[0] == "cca_02 and cca_03 are significant in-sample only: they do not hold in left-out runs."
-    assert notes[1] == "p = 0.001 is the smallest value that 1,000 permutations can give."
+    assert notes[0].startswith("cca_01 is beyond chance, but small: the two sides share 6 % of their variance")
+    assert notes[1] == "cca_02 and cca_03 are significant in-sample only: they do not hold in left-out runs."
+    assert notes[2] == "p = 0.001 is the smallest value that 1,000 permutations can give."
+
+
+def test_the_verdict_begins_with_the_largest_component_whatever_its_number():
+    parts = [
+        {"Name": f"cca_{i:02d}", "HeldOutCorrelation": r, "PValueHeldOut": p, "PValueInSample": 0.001}
+        for i, (r, p) in enumerate([(0.55, 0.001), (0.04, 0.027), (0.15, 0.001), (0.187, 0.002), (None, None)])
+    ]
+    d = {"Components": parts, "Simulated": False, "Subject": "01", "Inference": {"NumberOfPermutations": 999}}
+    assert verdict(d).endswith(
+        "One is large (held-out r = 0.55), two are small (held-out r = 0.19 and 0.15) and one is very small "
+        "(held-out r = 0.04); p ≤ 0.027."
+    )
+    assert verdict_notes(d)[0].startswith("cca_03, cca_02 and cca_01 are beyond chance, but small")
+    assert "share < 1 to 3 % of" in verdict_notes(d)[0]
 
 
 def test_methods_report_what_was_done(parcels, voxels):

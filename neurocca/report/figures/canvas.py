@@ -146,7 +146,8 @@ def _rename_ids(root: ET.Element, prefix: str) -> None:
 
     for element in root.iter():
         if _XLINK in element.attrib:
-            element.attrib["href"] = "#" + new(element.attrib.pop(_XLINK).removeprefix("#"))
+            link = element.attrib.pop(_XLINK)  # to a shape inside or, of a picture, its data
+            element.attrib["href"] = "#" + new(link[1:]) if link.startswith("#") else link
         if "clip-path" in element.attrib:
             old = element.attrib["clip-path"].removeprefix("url(#").removesuffix(")")
             element.attrib["clip-path"] = f"url(#{new(old)})"

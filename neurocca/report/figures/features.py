@@ -1,6 +1,7 @@
 """Which film features a component is about."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -22,8 +23,11 @@ from neurocca.report.figures.canvas import (
 )
 from neurocca.report.wording import number
 
-ROW = 17
-"""Height of a row in pixels."""
+ROW, TALL_ROW = 17, 28
+"""Height of a row in pixels: the least, and what it may grow to where there is room."""
+
+_SCALE = 44
+"""Height of the colour scale in pixels."""
 
 _NAMES = 150
 """Width of the names in pixels."""
@@ -44,7 +48,15 @@ class Strongest:
 
 
 def feature_loadings(
-    table: pd.DataFrame, component: str, *, t_r: float, name: str, width: int = 420, n_top: int = 20
+    table: pd.DataFrame,
+    component: str,
+    *,
+    t_r: float,
+    name: str,
+    limit: float | None = None,
+    width: int = 420,
+    height: int = 0,
+    n_top: int = 20,
 ) -> str:
     """Strongest features of a component by feature space: a cell per delay, or a bar where there is only one loading.
 
@@ -57,18 +69,24 @@ def feature_loadings(
         Repetition time in seconds.
     name : str
         Prefix of the ids inside, unique on the page.
+    limit : float, optional
+        Loading at which colours and bars end, to be the same for figures that are compared; by default the largest of
+        this one.
     width : int
         In pixels.
+    height : int
+        Pixels to fill, as far as rows can grow without looking empty.
     n_top : int
         Number of features shown, by largest absolute loading over delays.
     """
     shown = strongest(table, component, t_r, n_top)
-    limit = float(np.nanmax(np.abs(shown.loadings), initial=0)) or 1.0
+    limit = limit or float(np.nanmax(np.abs(shown.loadings), initial=0)) or 1.0
     rows = _rows(shown.names)
-    top, height = (4 if shown.is_single else 44), ROW * len(rows)
+    top, bottom = (4, 4) if shown.is_single else (44, _SCALE)
+    tall = len(rows) * float(np.clip((height - top - bottom) / max(len(rows), 1), ROW, TALL_ROW))
     with house_style():
-        fig = new_figure(width, height + top + 4)
-        ax = place(fig, _NAMES, top, width - _NAMES - 8, height)
+        fig = new_figure(width, tall + top + bottom)
+        ax = place(fig, _NAMES, top, width - _NAMES - 8, tall)
         for row, (space, index) in enumerate(rows):
             _row_label(ax, row, space if index is None else shown.names[index][1], is_space=index is None)
             if index is not None and shown.is_single:
@@ -84,7 +102,25 @@ def feature_loadings(
             ax.xaxis.set_visible(False)
         else:
             _variant_axis(ax, shown.variants)
+            _colour_scale(place(fig, _NAMES, top + tall + 12, width - _NAMES - 8, 8), limit)
         return to_svg(fig, name, _alt(component, shown))
+
+
+def _colour_scale(ax: Axes, limit: float, steps: int = 41) -> None:
+    """What the colours mean: from -limit to limit, as flat pieces, which stay sharp at any size."""
+    edges = np.linspace(-limit, limit, steps + 1)
+    for low, high in pairwise(edges):
+        colour = signed_map_colour((low + high) / 2, limit)
+        ax.add_patch(Rectangle((low, 0), high - low, 1, facecolor=colour, edgecolor=colour, linewidth=0.4))
+    ax.set_xlim(-limit, limit)
+    ax.set_ylim(0, 1)
+    ax.set_yticks([])
+    ax.set_xticks([-limit, 0, limit], [number(-limit), "loading (r)", number(limit)])
+    ax.tick_params(length=0, pad=3)
+    left, _, right = ax.get_xticklabels()
+    left.set_horizontalalignment("left")
+    right.set_horizontalalignment("right")
+    ax.spines[:].set_visible(False)
 
 
 def variant_labels(table: pd.DataFrame, t_r: float) -> list[str]:

@@ -5,17 +5,30 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from neurocca.report.figures.canvas import BRAIN, FAINT, INK, MUTED, house_style, new_figure, place, to_svg
-from neurocca.report.wording import is_known, number, p_value
+from neurocca.report.wording import counted, is_known, number, p_value
+
+HEIGHT = 206
+"""Of figures that stand beside each other, in pixels."""
 
 
 def null_histogram(
-    null: NDArray[np.floating], observed: float, *, p: float | None, label: str, name: str, width: int = 290
+    null: NDArray[np.floating],
+    observed: float,
+    *,
+    p: float | None,
+    title: str,
+    label: str,
+    name: str,
+    width: int = 290,
 ) -> str:
     """Histogram of a null distribution with the observed value.
+
+    The axis reaches from the one to the other, wherever zero is: a null far from zero would be a sliver else.
 
     Parameters
     ----------
@@ -24,6 +37,8 @@ def null_histogram(
     observed : float
     p : float or None
         Its p-value, as reported.
+    title : str
+        Which test it is.
     label : str
         What is correlated, for the axis.
     name : str
@@ -33,14 +48,14 @@ def null_histogram(
     """
     limit = float(np.quantile(null, 0.95))
     alt = (
-        f"{label}: observed {number(observed)}; {len(null)} permutations lie between {number(null.min())} and "
+        f"{title}. {label}: observed {number(observed)}; {len(null)} permutations lie between {number(null.min())} and "
         f"{number(null.max())}, 95 % of them below {number(limit)}; p = {p_value(p)}."
     )
-    low, high = float(min(null.min(), observed, 0)), float(max(null.max(), observed, 0))
+    low, high = float(min(null.min(), observed)), float(max(null.max(), observed))
     span = high - low or 1.0
     with house_style():
-        fig = new_figure(width, 178)
-        ax = place(fig, 10, 30, width - 20, 104)
+        fig = new_figure(width, HEIGHT)
+        ax = place(fig, 10, 42, width - 20, 96)
         ax.set_xlim(low - 0.06 * span, high + 0.06 * span)
         edges = np.linspace(null.min(), null.max() + 1e-9, max(8, min(28, int(55 * np.ptp(null) / span))))
         counts, edges = np.histogram(null, bins=edges)
@@ -48,12 +63,29 @@ def null_histogram(
         ax.set_ylim(0, counts.max() * 1.05)
         ax.axvline(limit, color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
         ax.axvline(observed, color=BRAIN, linewidth=2.2)
-        _label_above(ax, observed, f"observed {number(observed)}")
+        _label_above(ax, observed, f"observed {number(observed)}, p = {p_value(p)}")
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.yaxis.set_visible(False)
         ax.spines["left"].set_visible(False)
         ax.set_xlabel(label)
+        _title(fig, title)
+        _null_key(fig.add_axes((0, 0, 1, 18 / HEIGHT)), len(null), width)
         return to_svg(fig, name, alt)
+
+
+def _title(fig: Figure, text: str) -> None:
+    fig.text(0.02, 1 - 3 / HEIGHT, text, va="top", fontweight="bold")
+
+
+def _null_key(ax: Axes, n: int, width: int) -> None:
+    """What is grey, and what dashed; x runs in pixels."""
+    ax.set_axis_off()
+    ax.set_xlim(0, width)
+    ax.set_ylim(0, 1)
+    ax.plot([12, 22], [0.5, 0.5], color=FAINT, linewidth=8, solid_capstyle="butt")
+    ax.text(27, 0.5, counted(n, "permutation"), va="center_baseline", color=MUTED, fontsize=9.5)
+    ax.plot([152, 152], [0.1, 0.9], color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
+    ax.text(158, 0.5, "95 % of them are below", va="center_baseline", color=MUTED, fontsize=9.5)
 
 
 def _label_above(ax: Axes, x: float, text: str) -> None:
@@ -89,8 +121,8 @@ def held_out_per_run(
     top = max(np.nanmax(values), mean, threshold or 0)
     low = min(np.nanmin(values), 0)
     with house_style():
-        fig = new_figure(width, 178)
-        ax = place(fig, 44, 14, width - 110, 120)
+        fig = new_figure(width, HEIGHT)
+        ax = place(fig, 44, 26, width - 110, 112)
         ax.set_xlim(-0.7, len(runs) - 0.3)
         ax.set_ylim(low - 0.08 * (top - low), top + 0.1 * (top - low))
         ax.axhline(0, color=FAINT, linewidth=0.8)
@@ -104,6 +136,7 @@ def held_out_per_run(
         _run_ticks(ax, runs)
         ax.set_xlabel("left-out run")
         ax.set_ylabel("held-out r")
+        _title(fig, "Held-out r, run by run")
         return to_svg(fig, name, alt)
 
 
@@ -118,7 +151,7 @@ def _run_ticks(ax: Axes, runs: Sequence[str]) -> None:
     ax.tick_params(axis="x", length=0)
 
 
-def _label_right(ax: Axes, lines: Sequence[tuple[float, str, str]], height: float = 120, gap: float = 14) -> None:
+def _label_right(ax: Axes, lines: Sequence[tuple[float, str, str]], height: float = 112, gap: float = 14) -> None:
     """Name horizontal lines at their right end, pushed apart where they would touch (pixels)."""
     low, high = ax.get_ylim()
     pixels = [(value - low) / (high - low) * height for value, *_ in lines]

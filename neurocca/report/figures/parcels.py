@@ -16,7 +16,7 @@ POINTS = 1000
 
 
 def parcel_loadings(
-    table: pd.DataFrame, component: str, *, name: str, nouns: str = "parcels", width: int = 470, n_top: int = 15
+    table: pd.DataFrame, component: str, *, name: str, nouns: str = "parcels", width: int = 470, n_top: int = 10
 ) -> str:
     """Parcels, or vertices, with the largest positive and negative loadings, and the profile over all parcels.
 
@@ -48,7 +48,7 @@ def parcel_loadings(
     with house_style():
         fig = new_figure(width, height + 168)
         for left, chosen, sign in ((0.0, up, 1), (half + 20, down, -1)):
-            ax = place(fig, left + 70, 22, half - 82, height)
+            ax = place(fig, left + 84, 22, half - 96, height)
             _ranked_bars(ax, [labels[i] for i in chosen], values[chosen], limit)
             ax.set_ylim(height / ROW - 0.5, -0.5)
             title = "most positive" if sign > 0 else "most negative"

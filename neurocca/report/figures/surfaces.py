@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import nibabel
 import numpy as np
 from matplotlib.figure import Figure
 from nilearn import plotting
 from nilearn.datasets import load_fsaverage, load_fsaverage_data
+from nilearn.surface import vol_to_surf
 from numpy.typing import ArrayLike, NDArray
 
 from neurocca.report.figures.brains import SCALE, colour_scale, png_uri
@@ -65,6 +67,22 @@ def surface_map(left: ArrayLike, right: ArrayLike, *, width: int = 470, height: 
         buffer = io.BytesIO()
         fig.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
     return png_uri(buffer.getvalue())
+
+
+def projected(image: nibabel.Nifti1Image) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """A map in MNI space on both hemispheres of fsaverage5, sampled between white matter and pial surface.
+
+    Returns
+    -------
+    pair of arrays, each of shape (VERTICES,), or None
+        None where the map holds less than a tenth of the cortex: next to nothing would be seen.
+    """
+    inner, outer = load_fsaverage(MESH)["white_matter"].parts, load_fsaverage(MESH)["pial"].parts
+    left, right = (
+        np.nan_to_num(np.asarray(vol_to_surf(image, outer[hemi], inner_mesh=inner[hemi]), dtype=float).ravel())
+        for hemi in ("left", "right")
+    )
+    return None if np.mean(np.r_[left, right] != 0) < 0.1 else (left, right)
 
 
 def _shown(values: ArrayLike) -> NDArray[np.float64]:

@@ -1,0 +1,128 @@
+"""Sidecars of the tables: what each is, of what it was made, and what its columns are."""
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Column = dict[str, Any]
+
+_R = {"Minimum": -1, "Maximum": 1}
+
+_OTHERS: dict[str, Column] = {
+    "permutation": {"Description": "0: as observed; the others are numbered"},
+    "space": {"Description": "Feature space"},
+    "feature": {"Description": "Name of the feature in its space"},
+    "delay": {"Description": "Volumes by which BOLD is later, or name of the basis function; n/a with one response"},
+    "component": {"Description": "Component"},
+    "cluster": {"Description": "Number of the cluster; a letter follows for further peaks of the same one"},
+    **{axis: {"Description": "Coordinate in the space of the map", "Units": "mm"} for axis in "xyz"},
+    "value": {"Description": "Loading at the peak", **_R},
+    "volume": {"Description": "Size of the cluster; clusters are voxels of one sign that belong to the largest 5 %, "
+               "joined by their faces", "Units": "mm^3"},
+    "label": {"Description": "Parcel of the atlas that names peaks"},
+    "planted": {"Description": "Component that was planted into the simulated data"},
+    "map_r": {"Description": "Absolute correlation of the planted map with the loadings of the component"},
+    "timecourse_r": {"Description": "Absolute correlation of the planted time course with the BOLD-side variate"},
+    "parcel": {"Description": "Name of the parcel"},
+    "run": {"Description": "Run"},
+    "censored": {"Description": "1: left out of cleaning and fits", "Levels": {"0": "kept", "1": "left out"}},
+    "framewise_displacement": {"Description": "How far the head moved since the volume before", "Units": "mm"},
+    "dvars": {"Description": "Root mean square over columns of the change since the volume before, in their standard "
+              "deviations"},
+    "global_signal": {"Description": "Mean over columns, each of unit variance"},
+}  # fmt: skip
+"""Columns that are no component."""
+
+_TABLES = {
+    "desc-cca_mixing": ("BOLD-side canonical variates of the fit to all runs", "BOLD-side canonical variate"),
+    "desc-ccaStimulus_timeseries": (
+        "Stimulus-side canonical variates of the fit to all runs", "stimulus-side canonical variate"
+    ),
+    "desc-ccaHeldOut_mixing": (
+        "BOLD-side canonical variates of each run by the fit that has not seen it",
+        "BOLD-side canonical variate in unseen runs",
+    ),
+    "desc-ccaHeldOutStimulus_timeseries": (
+        "Stimulus-side canonical variates of each run by the fit that has not seen it",
+        "stimulus-side canonical variate in unseen runs",
+    ),
+    "desc-cca_permutations": (
+        "In-sample statistic under permutation: the largest singular value of the whitened views once the components "
+        "before it are taken out", "in-sample statistic",
+    ),
+    "desc-ccaHeldOut_permutations": (
+        "Held-out correlation, mean over left-out runs, under permutation", "mean held-out correlation"
+    ),
+    "desc-ccaStimulus_loadings": (
+        "Correlation of each feature with the stimulus-side canonical variates",
+        "correlation with the stimulus-side canonical variate",
+    ),
+    "desc-cca_peaks": ("Where the loadings of voxels are highest and lowest", ""),
+    "desc-ccaQuality_timeseries": ("Quality of the cleaned BOLD, volume by volume", ""),
+    "desc-cca_recovery": ("How well planted components were found (simulated data)", ""),
+}  # fmt: skip
+"""What a table is, and what its columns of components hold."""
+
+_ROWS = "One row per kept volume, the runs in the order of Runs in the decomposition."
+
+
+def table_sidecar(name: str, columns: Sequence[str], decomposition: Mapping[str, Any]) -> dict[str, Any]:
+    """Content of the sidecar of a table.
+
+    Parameters
+    ----------
+    name : str
+        End of the file's name without extension, for example ``desc-cca_mixing``.
+    columns : sequence of str
+    decomposition : mapping
+        Content of ``*_decomposition.json``.
+
+    Raises
+    ------
+    KeyError
+        When nothing is known of a table, or of one of its columns.
+    """
+    what, each = _TABLES[name]
+    is_series = name.endswith(("_mixing", "_timeseries"))
+    content: dict[str, Any] = {"Description": f"{what}. {_ROWS}" if is_series else f"{what}."}
+    if is_series:
+        content |= {"RepetitionTime": decomposition["RepetitionTime"], "SamplingFrequency": "TR"}
+    if found := sources(decomposition):
+        content["Sources"] = found
+    names = {component["Name"] for component in decomposition["Components"]}
+    for column in columns:
+        content[column] = _component(column, each) if column in names else _other(column)
+    return content
+
+
+def map_columns(names: Sequence[str], what: str) -> dict[str, Column]:
+    """Columns of a table of parcels that holds one map per component."""
+    return {
+        "parcel": _OTHERS["parcel"],
+        **{name: {**_component(name, f"correlation with the {what}"), **_R} for name in names},
+    }
+
+
+def _other(column: str) -> Column:
+    if column.startswith("group_"):
+        return {"Description": "Mean of columns of BOLD that lie beside each other, in its standard deviations"}
+    return _OTHERS[column]
+
+
+def _component(name: str, what: str) -> Column:
+    return {"Description": f"Component {name}: {what}"}
+
+
+def sources(decomposition: Mapping[str, Any]) -> list[str]:
+    """Input files as BIDS URIs, ``bids:NAME:PATH`` with a name of ``DatasetLinks``; others are left out."""
+    links = decomposition.get("DatasetLinks", {})
+    if not links:
+        return []
+    found = []
+    for entry in decomposition.get("Inputs", ()):
+        path = posixpath.normpath(posixpath.join(links["input"], entry["Path"]))
+        inside = [name for name, folder in links.items() if path.startswith(f"{folder}/")]
+        if inside and not path.endswith(".h5"):  # a feature store's name does not say where it is
+            name = max(inside, key=lambda name: len(links[name]))
+            found.append(f"bids:{name}:{path.removeprefix(f'{links[name]}/')}")
+    return found
