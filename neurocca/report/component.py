@@ -18,6 +18,10 @@ _MNI = 4
 """What the header of a NIfTI calls MNI space."""
 
 
+_HEIGHTS = {"parcels": 350, "markers": 370, "surface": 400, "brain": 490}
+"""Pixels that figures of the brain take below each other: features beside them fill what there is."""
+
+
 def component_content(data: ReportData, index: int) -> dict[str, Any]:
     """What the template fills in for one component, figures included."""
     d, record = data.decomposition, data.decomposition["Components"][index]
@@ -29,13 +33,14 @@ def component_content(data: ReportData, index: int) -> dict[str, Any]:
         t_r=d["RepetitionTime"],
         name=f"{key}-series",
     )
+    brain, peaks = _brain_figures(data, index, key), _strongest_peaks(data, name)
     features = figures.feature_loadings(
         data.feature_loadings,
         name,
         t_r=d["RepetitionTime"],
         name=f"{key}-features",
         limit=_largest_loading(data),
-        height=470 if data.maps is not None else 350,
+        height=sum(_HEIGHTS[part] for part in _HEIGHTS if brain[part] is not None) - 34 * len(peaks),
     )
     return {
         "key": key,
@@ -44,9 +49,9 @@ def component_content(data: ReportData, index: int) -> dict[str, Any]:
         "series": Markup(series),
         "features": Markup(features),
         "drivers": _drivers(data, name),
-        "peaks": _strongest_peaks(data, name),
+        "peaks": peaks,
         "moments": moments(data, name),
-        **_brain_figures(data, index, key),
+        **brain,
     }
 
 

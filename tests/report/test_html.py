@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from neurocca.report.html import render
-from neurocca.report.index import index_row, render_index
+from neurocca.report.index import failed_row, index_row, render_index
 from neurocca.report.page import toml_text
 from neurocca.report.wording import by_held_out, effect, number, p_value, shared_variance
 
@@ -94,7 +94,9 @@ def test_every_figure_says_what_it_shows(case):
 
 def test_brains_for_voxels_and_bars_for_parcels(parcels_page, voxels_page):
     assert parcels_page.count("Which parcels") == 5
-    assert voxels_page.count("Where in the brain") == len(Page(voxels_page).all("img")) == 5
+    # on the cortex only those that were found
+    assert [voxels_page.count(f"Where {where}") for where in ("in the brain", "on the cortex")] == [5, 2]
+    assert len(Page(voxels_page).all("img")) == 7
 
 
 def test_parcels_whose_places_are_known_are_drawn_in_the_brain(changed, rng):
@@ -281,6 +283,20 @@ def test_index_lists_subjects_in_order(parcels):
     assert page.text.count("2 of 5") == 3
     assert "Mean of the largest held-out r: 0.57" in page.text
     assert render_index(rows[::-1]) == text
+
+
+def test_index_names_damaged_results_and_missing_reports(parcels):
+    rows = [
+        index_row(parcels.decomposition, is_drawn=False),
+        failed_row("02", "avmovie", "", "damaged results: <not> valid JSON"),
+        index_row({**parcels.decomposition, "Subject": "03"}),
+    ]
+    page = Page(render_index(rows))
+    assert [a["href"] for a in page.all("a")] == ["sub-03.html"]
+    assert "Errors" in page.text
+    assert "sub-02, task avmovie: damaged results: <not> valid JSON" in page.text
+    assert "its report is missing" in page.text
+    assert "cca_00 0.57, cca_01 0.24" in " ".join(page.values("aria-label"))
 
 
 def test_index_marks_simulated_subjects_and_survives_none(voxels):

@@ -53,7 +53,7 @@ def parcel_loadings(
             ax.set_ylim(height / ROW - 0.5, -0.5)
             title = "most positive" if sign > 0 else "most negative"
             ax.set_title(title, loc="left", color=signed_colour(sign), pad=5)
-        _profile(place(fig, 58, height + 54, width - 66, 74), values, limit, nouns)
+        _profile(place(fig, 58, height + 54, width - 74, 74), values, limit, nouns)
         return to_svg(fig, name, alt)
 
 
