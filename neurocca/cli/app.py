@@ -14,6 +14,7 @@ from neurocca.cli.completion import complete
 from neurocca.cli.data import add_data_options, as_query
 from neurocca.cli.features import features, features_parser
 from neurocca.cli.fetch import fetch, fetch_parser
+from neurocca.cli.group import add_group_options, group_verdicts
 from neurocca.cli.parser import Parser, add, check_jobs, start_logging
 from neurocca.cli.reel import reel
 from neurocca.config import Config
@@ -21,7 +22,7 @@ from neurocca.errors import NeuroccaError, NoInputError, UnknownLevelError, Usag
 from neurocca.io.query import Query
 from neurocca.steps.terminal import printable
 
-LEVELS = ("participant",)
+LEVELS = ("participant", "group")
 
 EPILOG = """\
 Helper verbs (each has its own --help):
@@ -79,6 +80,9 @@ def _bids_app(arguments: list[str]) -> None:
     config, query = analysis_config(args), as_query(args)
     if args.reports_only:
         _write_reports(args.output_dir, args.participant_label)
+    elif args.analysis_level == "group":
+        _check_folders(args)
+        _print(group_verdicts(args, query, " ".join(["neurocca", *arguments])), quiet=args.quiet)
     elif args.dry_run:
         _check_folders(args)
         from neurocca.steps.descriptor import describe_inputs
@@ -101,6 +105,7 @@ def _bids_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"neurocca {neurocca.__version__}")
     add_data_options(parser)
     add_analysis_options(parser)
+    add_group_options(parser)
     checks = parser.add_argument_group("checks")
     reports = "make the reports of results that are there again, and nothing else"
     add(checks, "--reports-only", action="store_true", help=reports)

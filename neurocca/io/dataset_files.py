@@ -24,6 +24,7 @@ figures
 *_recovery.*
 *_peaks.*
 *_moments.*
+*_matches.*
 """
 
 DESCRIPTIONS = """\
@@ -32,6 +33,9 @@ desc-cca\tcanonical components of film features and BOLD: BOLD side, tests
 desc-ccaStimulus\tcanonical components of film features and BOLD: stimulus side
 desc-ccaHeldOut\tcanonical components on runs that were left out of the fit
 desc-ccaHeldOutStimulus\tstimulus side of canonical components on runs that were left out of the fit
+desc-ccaGroup\tcanonical components of participants, matched by their film side: means and tests over participants
+desc-ccaShared\tcomponents of one fit of the film and all participants' BOLD
+desc-ccaSharedOneMap\tcomponents of film and BOLD with the same weights for all participants, one of them left out
 desc-ccaQuality\tquality of the cleaned BOLD, volume by volume
 """
 
@@ -62,6 +66,12 @@ Shared components of a film's features and the BOLD of a participant who watched
 | `*_desc-ccaHeldOut_permutations.tsv` | mean held-out correlation per permutation; row 0 is observed |
 | `*_desc-ccaQuality_timeseries.tsv` | motion, DVARS and a coarse carpet of the cleaned BOLD, one row per kept volume |
 | `sub-*/figures/` | the figures of the reports |
+| `task-*_desc-ccaGroup_decomposition.json` | the group level: participants, matched components, tests |
+| `task-*_desc-ccaGroup_matches.tsv` | which component of each participant is which, with held-out r and p |
+| `task-*_desc-ccaGroup_components.*` | mean loadings over participants |
+| `task-*_stat-*_desc-ccaGroup*_statmap.*` | t and p of these means |
+| `task-*_desc-ccaGroup_permutations.tsv` | intersubject correlation per permutation; row 0 is observed |
+| `task-*_desc-ccaShared_*` | the fit of the film and all participants' BOLD together |
 | `logs/*_config.toml` | complete configuration |
 | `logs/*_finished.json` | what the results were made of, and their digests: they are not made again |
 | `logs/<run id>/` | when what was done; why what failed did |

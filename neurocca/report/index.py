@@ -9,19 +9,22 @@ from neurocca.report import wording
 from neurocca.report.page import environment
 
 
-def render_index(rows: Sequence[Mapping[str, Any]]) -> str:
+def render_index(rows: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]] = ()) -> str:
     """Page that lists the subjects.
 
     Parameters
     ----------
     rows : sequence of mappings
         One per subject, as `index_row` makes them.
+    groups : sequence of mappings
+        One per group, as `neurocca.report.group.group_row` makes them.
     """
     ordered = sorted(rows, key=lambda row: (str(row["subject"]), str(row["task"]), row["variant"]))
     width = max((len(row["held_out"]) for row in rows), default=0)
     first = [row["held_out"][0] for row in rows if row["held_out"] and wording.is_known(row["held_out"][0])]
     return environment().get_template("index.html.jinja").render(
         rows=ordered,
+        groups=groups,
         n_shown=min(width, 3),
         n_subjects=len({row["subject"] for row in rows}),
         failed=[row for row in ordered if row["error"]],

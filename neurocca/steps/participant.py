@@ -147,7 +147,7 @@ def _inputs(
     if features is None:
         from neurocca.steps.features import films_store
 
-        features = films_store(read(lambda: _shared_films(recordings)), work_dir, config.features)
+        features = films_store(read(lambda: shared_films(recordings)), work_dir, config.features)
     with FeatureStore(features) as store:
         recordings = [match_runs(recording, store, config.align, strict=query.strict) for recording in recordings]
         for recording in recordings:
@@ -194,7 +194,7 @@ def check_folders(bids_dir: Path, output_dir: Path) -> None:
         )
 
 
-def _shared_films(recordings: Sequence[Recording]) -> dict[str, Path]:
+def shared_films(recordings: Sequence[Recording]) -> dict[str, Path]:
     """Films by run label; all participants must have seen the same."""
     films: dict[str, Path] = {}
     for recording in recordings:

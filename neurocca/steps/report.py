@@ -9,11 +9,14 @@ from neurocca.errors import DataError, NeuroccaError, NoInputError, NoMatchError
 from neurocca.io.analyses import Analysis, analyses_of
 from neurocca.io.derivatives import read_decomposition, read_features, read_tables
 from neurocca.io.files import one_line, staged, write_text
+from neurocca.io.group import group_results_of, read_group_record
 from neurocca.io.moments import read_for_report
 from neurocca.report.citation import citation
+from neurocca.report.group import group_row
 from neurocca.report.html import render_with_figures
 from neurocca.report.index import failed_row, index_row, render_index
 from neurocca.report.record import ReportData
+from neurocca.steps.group_report import draw_groups
 
 log = logging.getLogger(__name__)
 
@@ -79,14 +82,24 @@ def write_index(output: Path) -> None:
             variant = " ".join(filter(None, (analysis.session, analysis.space, analysis.seg, analysis.res)))
             reason = one_line(error).removeprefix(f"{output}/")
             rows.append(failed_row(analysis.subject, analysis.task, variant, f"damaged results: {reason}"))
-    write_text(output / "index.html", render_index(rows))
+    write_text(output / "index.html", render_index(rows, _group_rows(output)))
     if described:
         for ending, text in zip(("md", "bib"), citation(described), strict=True):
             write_text(output / "logs" / f"CITATION.{ending}", text)
 
 
+def _group_rows(output: Path) -> list[dict[str, Any]]:
+    found = []
+    for group in group_results_of(output):
+        try:
+            found.append(group_row(read_group_record(output, group), href=group.page))
+        except (DataError, KeyError, TypeError) as error:
+            log.warning("left out of the index: %s: %s", group.stem, error)
+    return found
+
+
 def write_reports(output: Path, labels: Sequence[str] = ()) -> list[Path]:
-    """Make the reports of the asked participants again, all by default."""
+    """Make the reports of the asked participants again; by default all, and those of groups."""
     found = analyses_of(output)
     if not found:
         raise NoInputError(f"{output}: no neurocca results: run the participant level first.")
@@ -97,5 +110,6 @@ def write_reports(output: Path, labels: Sequence[str] = ()) -> list[Path]:
     for analysis in chosen:
         with staged(output) as folder:
             draw_report(output, analysis, folder)
+    groups = [] if labels else draw_groups(output)
     write_index(output)
-    return [output / analysis.page for analysis in chosen]
+    return [*(output / analysis.page for analysis in chosen), *groups]

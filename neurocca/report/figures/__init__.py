@@ -4,6 +4,7 @@ from neurocca.report.figures.augmentation import augmentation_drift
 from neurocca.report.figures.brains import brain_map, map_range
 from neurocca.report.figures.carpet import DISPLACEMENT, carpet
 from neurocca.report.figures.features import feature_loadings, variant_labels
+from neurocca.report.figures.group import participants_overview
 from neurocca.report.figures.inference import held_out_overview, held_out_per_run, null_histogram
 from neurocca.report.figures.lag import lag_curve
 from neurocca.report.figures.markers import parcel_markers
@@ -29,6 +30,7 @@ __all__ = [
     "null_histogram",
     "parcel_loadings",
     "parcel_markers",
+    "participants_overview",
     "projected",
     "shrinkage_curve",
     "storyboard",

@@ -1,0 +1,244 @@
+"""Group level: from the participants' results in an output directory to those of the group."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import effective_n_jobs
+from threadpoolctl import threadpool_limits
+
+from neurocca.config import Config
+from neurocca.errors import DataError, NoInputError, NoMatchError, UsageError
+from neurocca.io.analyses import Analysis
+from neurocca.io.derivatives import check_output
+from neurocca.io.files import staged
+from neurocca.io.group import GroupAnalysis, groups_in, write_group
+from neurocca.io.layout import find_recordings
+from neurocca.io.query import NONE, Query
+from neurocca.io.recording import Recording
+from neurocca.steps.features import films_store
+from neurocca.steps.group_matching import match_members
+from neurocca.steps.group_members import Member, check_alike, differing_keys, read_members
+from neurocca.steps.group_record import GroupParts, collect_group, group_verdict
+from neurocca.steps.group_report import draw_group
+from neurocca.steps.group_second_level import consistency, second_level
+from neurocca.steps.group_shared import SharedFit, fit_shared
+from neurocca.steps.participant import WORK, shared_films
+from neurocca.steps.report import write_index
+
+log = logging.getLogger(__name__)
+
+NOT_ASKED = "it was not asked for (--no-shared-fit)."
+
+
+def run_group(
+    bids_dir: Path,
+    output_dir: Path,
+    *,
+    query: Query | None = None,
+    settle: Callable[[Config], Config] = lambda recorded: recorded,
+    features: Path | None = None,
+    work_dir: Path | None = None,
+    shared_fit: bool = True,
+    tfce: bool = True,
+    n_jobs: int | None = None,
+    command: str = "",
+) -> Iterator[tuple[Path, pd.DataFrame]]:
+    """Group level of all participants' results of a task, in each space and with each atlas that there are.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        The dataset, for participants that have no results yet, and for the BOLD of the shared fit.
+    output_dir : Path
+        Holds the participants' results, and gets those of the group.
+    query : Query, optional
+        Which participants, task, session, space and resolution; all by default.
+    settle : callable
+        From the participants' configuration to that of this level, which may have other permutations and another seed.
+    features : Path, optional
+        Feature store, for the shared fit; made from the films that events.tsv names when it is not given.
+    work_dir : Path, optional
+        Where such a store is kept; None is ``work``.
+    shared_fit : bool
+        Fit film and all brains together.
+    tfce : bool
+        Enhance clusters of voxels.
+    n_jobs : int, optional
+        Permutations at the same time, by default one on each core; results do not depend on it.
+    command : str
+        The command line, for the record.
+
+    Yields
+    ------
+    report : Path
+        The group's page.
+    verdict : DataFrame
+        One row per component, see `neurocca.steps.group_record.group_verdict`.
+
+    Raises
+    ------
+    NoInputError
+        Where no two participants have results.
+    NoMatchError
+        Where none of the results is asked for.
+    DataError
+        Where results are damaged so that no two are left, or were made with different settings.
+    UsageError
+        Where the command line asks for other settings than the participants were analysed with.
+    """
+    query, n_jobs = query or Query(), effective_n_jobs(-1 if n_jobs is None else n_jobs)
+    groups = _chosen_groups(bids_dir, output_dir, query)
+    check_output(output_dir)
+    for group, analyses in groups.items():
+        members, left_out = read_members(output_dir, analyses)
+        left_out |= _without_results(bids_dir, group, query, {analysis.subject for analysis in analyses})
+        for subject, reason in left_out.items():
+            log.warning("%s: sub-%s is left out: %s", group.stem, subject, reason)
+        if len(members) < 2:
+            raise DataError(f"{output_dir}: results of fewer than two participants can be read: {_reasons(left_out)}")
+        recorded = check_alike(members)
+        config = settle(recorded)
+        if differing := differing_keys(config, recorded):
+            raise UsageError(
+                f"{', '.join(differing)}: other than in the participants' results; at the group level only the number "
+                "of permutations and the seed can be chosen."
+            )
+
+        def shared(
+            members: Sequence[Member] = members, group: GroupAnalysis = group, config: Config = config
+        ) -> SharedFit | str:
+            if not shared_fit:
+                return NOT_ASKED
+            return _shared(bids_dir, group, members, config, query, features, work_dir, n_jobs)
+
+        # linear algebra of several threads differs in its last digits from that of one
+        with threadpool_limits(1):
+            parts = _analyse(group, members, left_out, config, shared, tfce=tfce, n_jobs=n_jobs, command=command)
+        results = collect_group(parts)
+        for text in results.decomposition["Warnings"][len(left_out) :]:
+            log.warning("%s: %s", group.stem, text)
+        with staged(output_dir) as folder:
+            write_group(folder, group, results)
+            draw_group(folder, group, folder)
+        write_index(output_dir)
+        yield output_dir / group.page, group_verdict(results.decomposition)
+
+
+def _analyse(
+    group: GroupAnalysis,
+    members: list[Member],
+    left_out: dict[str, str],
+    config: Config,
+    shared: Callable[[], SharedFit | str],
+    *,
+    tfce: bool,
+    n_jobs: int,
+    command: str,
+) -> GroupParts:
+    log.info("group %s: %d participants", group.stem, len(members))
+    seeds = np.random.SeedSequence(config.inference.seed).spawn(3)
+    matching = match_members(members)
+    maps = second_level(members, matching, config.inference, seeds[0], tfce=tfce, n_jobs=n_jobs)
+    agreement, runs, notes = consistency(members, matching, config.inference, seeds[1], n_jobs=n_jobs)
+    return GroupParts(group, members, left_out, matching, maps, agreement, runs, shared(), config, notes, command)
+
+
+def _shared(
+    bids_dir: Path,
+    group: GroupAnalysis,
+    members: Sequence[Member],
+    config: Config,
+    query: Query,
+    features: Path | None,
+    work_dir: Path | None,
+    n_jobs: int,
+) -> SharedFit | str:
+    """The shared fit, or why the data for it are not there."""
+    if features is not None and not features.is_file():
+        raise NoInputError(f"features {features}: no such file.")
+    seed = np.random.SeedSequence(config.inference.seed).spawn(3)[2]
+    try:
+        recordings = _recordings(bids_dir, group, members, config, query)
+        store = features or films_store(shared_films(recordings), work_dir or WORK, config.features)
+        return fit_shared(members, recordings, store, config, seed, n_jobs=n_jobs)
+    except (NoInputError, NoMatchError, UsageError) as error:
+        return str(error)
+    except (DataError, ValueError, np.linalg.LinAlgError) as error:
+        raise DataError(f"film and all brains: {error}") from error
+
+
+def _recordings(
+    bids_dir: Path, group: GroupAnalysis, members: Sequence[Member], config: Config, query: Query
+) -> list[Recording]:
+    """The members' recordings, of the files that their results were made of."""
+    chosen = replace(query, participants=tuple(m.subject for m in members), task=group.task)
+    if group.session:
+        chosen = replace(chosen, sessions=(group.session,))
+    if query.space is None and group.space:
+        chosen = replace(chosen, space=group.space)
+    return find_recordings(bids_dir, chosen, t_r=config.align.t_r)
+
+
+def _chosen_groups(bids_dir: Path, output_dir: Path, query: Query) -> dict[GroupAnalysis, list[Analysis]]:
+    """Groups of at least two participants that are asked for."""
+    first = f"run the participant level first: neurocca {bids_dir} {output_dir} participant"
+    everything = groups_in(output_dir)
+    if not everything:
+        raise NoInputError(f"{output_dir}: no neurocca results: {first}")
+    asked = {
+        group: [a for a in analyses if a.subject in _labels(query) or not query.participants]
+        for group, analyses in everything.items()
+        if _is_asked(group, query)
+    }
+    found = {group: analyses for group, analyses in asked.items() if analyses}
+    if not found:
+        raise NoMatchError(f"{output_dir}: no results of the participants, task, session or space asked for; {first}")
+    enough = {group: analyses for group, analyses in found.items() if len(analyses) > 1}
+    for group in found.keys() - enough.keys():
+        log.warning("%s: results of sub-%s alone: no group.", group.stem, found[group][0].subject)
+    if not enough:
+        subjects = sorted({a.subject for analyses in found.values() for a in analyses})
+        raise NoInputError(
+            f"{output_dir}: a group takes results of two participants or more, and there are those of "
+            f"sub-{', sub-'.join(subjects)}; {first}"
+        )
+    return enough
+
+
+def _labels(query: Query) -> list[str]:
+    return [label.removeprefix("sub-") for label in query.participants]
+
+
+def _is_asked(group: GroupAnalysis, query: Query) -> bool:
+    sessions = [label.removeprefix("ses-") for label in query.sessions]
+    return (
+        query.task in (None, group.task)
+        and (not sessions or group.session in sessions)
+        and query.space in (None, group.space or NONE)
+        and query.res in (None, group.res or NONE)
+    )
+
+
+def _without_results(bids_dir: Path, group: GroupAnalysis, query: Query, have: set[str]) -> dict[str, str]:
+    """Participants who are asked for, or in the dataset, and have no results."""
+    wanted = _labels(query) or sorted(path.name[4:] for path in bids_dir.glob("sub-*") if path.is_dir())
+    return {subject: f"no results of {group.stem}." for subject in wanted if subject not in have}
+
+
+def _reasons(left_out: dict[str, str]) -> str:
+    return "; ".join(f"sub-{subject}: {reason.rstrip('.')}" for subject, reason in left_out.items()) + "."
+
+
+def describe_groups(bids_dir: Path, output_dir: Path, query: Query) -> str:
+    """Groups and participants that `run_group` would read; nothing is written."""
+    lines = []
+    for group, analyses in _chosen_groups(bids_dir, output_dir, query).items():
+        subjects = {analysis.subject for analysis in analyses}
+        lines.append(f"{group.stem}: {len(subjects)} participants ({', '.join(sorted(subjects))})")
+        missing = _without_results(bids_dir, group, query, subjects)
+        lines += [f"  sub-{subject}: {reason}" for subject, reason in missing.items()]
+    return "\n".join(lines)
