@@ -117,6 +117,20 @@ def test_the_planted_maps_are_in_the_files(study, kind, name):
     assert np.all(r >= 0.9), r
 
 
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_corrected_maps_find_the_planted_columns_and_hardly_others(study, kind):
+    subject, found = study
+    p = planted.read_map(found[kind].func, "stat-p_desc-ccaFWE_statmap", subject)
+    assert np.all((p >= 0.0499) & (p <= 1))
+    strongest = np.argsort(-subject.maps, axis=1)[:, :20]
+    assert all(p[i, columns].max() <= 0.051 for i, columns in enumerate(strongest))
+    untouched = (subject.maps < 0.02).all(axis=0)
+    assert np.mean(p[:, untouched] <= 0.051) < 0.01
+    record = found[kind].record
+    assert list(record["Maps"]["Significant"].values()) == (p <= 0.051).sum(axis=1).tolist()
+    assert record["Maps"]["NumberOfPermutations"] == 19
+
+
 def test_maps_are_named_after_the_space_and_lie_on_its_grid(study):
     subject, found = study
     names = {kind: {path.name for path in found[kind].func.glob("*_components.*")} for kind in found}

@@ -84,11 +84,11 @@ class LoadingResult:
 
     def x_threshold(self, alpha: float = 0.05) -> float:
         """Absolute loading of X above which p ≤ alpha, if earlier components have one; infinite if no p can be."""
-        return _threshold(self.x_null, alpha)
+        return threshold_of(self.x_null, alpha)
 
     def y_threshold(self, alpha: float = 0.05) -> float:
         """Absolute loading of y above which p ≤ alpha, if earlier components have one; infinite if no p can be."""
-        return _threshold(self.y_null, alpha)
+        return threshold_of(self.y_null, alpha)
 
 
 def loading_test(
@@ -209,8 +209,8 @@ def _result(observed: tuple[NDArray, NDArray], found: NDArray[np.uint8], plan: P
         y_loadings=y,
         x_null=x_null,
         y_null=y_null,
-        x_pvalues=_corrected(x, x_null),
-        y_pvalues=_corrected(y, y_null),
+        x_pvalues=corrected_pvalues(x, x_null),
+        y_pvalues=corrected_pvalues(y, y_null),
         x_pvalues_uncorrected=each[: x.size].reshape(x.shape),
         y_pvalues_uncorrected=each[x.size :].reshape(y.shape),
         kind=kind,
@@ -219,14 +219,16 @@ def _result(observed: tuple[NDArray, NDArray], found: NDArray[np.uint8], plan: P
     )
 
 
-def _corrected(loads: NDArray, null: NDArray) -> NDArray[np.floating]:
+def corrected_pvalues(loads: NDArray, null: NDArray) -> NDArray[np.floating]:
+    """p-values, shape (q, k), of loadings by the largest ones of permutations, shape (B, k); see `LoadingResult`."""
     each = np.stack([max_statistic_pvalues(np.abs(component), null) for component in loads.T], axis=1)
     # once a component has no loading to show, the observed axes of the next step are noise that was picked
     before = np.maximum.accumulate(np.r_[0.0, each.min(axis=0)[:-1]])
     return np.maximum(each, before)
 
 
-def _threshold(null: NDArray, alpha: float) -> float:
+def threshold_of(null: NDArray, alpha: float) -> float:
+    """Absolute loading above which p ≤ alpha, from the largest ones of permutations, shape (B, k)."""
     if not (is_number(alpha) and 0 < alpha < 1):
         raise ValueError(f"alpha={shown(alpha)} must be between 0 and 1.")
     # p = (1 + m) / (1 + B) with m permutations at or above

@@ -47,13 +47,13 @@ def matched_correlations(models: Iterable[Any], reference: Any, X: Any, y: Any, 
     U, V = (np.asarray(variates) for variates in reference.transform(X, y))
     variates = [[np.asarray(Z) for Z in model.transform(X, y)] for model in models]
     k = min([U.shape[1], *(fold_U.shape[1] for fold_U, _ in variates)])
-    reference_units = _units(U[:, :k]), _units(V[:, :k])
+    reference_units = unit_variates(U[:, :k]), unit_variates(V[:, :k])
     correlations, orders, signs = [], [], []
     for fold, pair in zip(folds, variates, strict=True):
-        own = [_units(Z[:, :k]) for Z in pair]
+        own = [unit_variates(Z[:, :k]) for Z in pair]
         similarity = (own[0].T @ reference_units[0] + own[1].T @ reference_units[1]) / 2
         order, sign = match(similarity)
-        r = np.sum(_units(pair[0][fold.test, :k]) * _units(pair[1][fold.test, :k]), axis=0)
+        r = np.sum(unit_variates(pair[0][fold.test, :k]) * unit_variates(pair[1][fold.test, :k]), axis=0)
         correlations.append(r[order])
         orders.append(order)
         signs.append(sign)
@@ -85,7 +85,7 @@ def match(similarity: NDArray) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
     return order, np.where(similarity[order, np.arange(len(order))] < 0, -1.0, 1.0)
 
 
-def _units(variates: NDArray) -> NDArray:
+def unit_variates(variates: NDArray) -> NDArray:
     """Centred columns of length 1; 0 where a column is constant but for rounding."""
     centred = variates - variates.mean(axis=0)
     norm = np.linalg.norm(centred, axis=0)

@@ -33,6 +33,7 @@ desc-cca\tcanonical components of film features and BOLD: BOLD side, tests
 desc-ccaStimulus\tcanonical components of film features and BOLD: stimulus side
 desc-ccaHeldOut\tcanonical components on runs that were left out of the fit
 desc-ccaHeldOutStimulus\tstimulus side of canonical components on runs that were left out of the fit
+desc-ccaFWE\tcanonical components, corrected for all columns of BOLD and all components
 desc-ccaGroup\tcanonical components of participants, matched by their film side: means and tests over participants
 desc-ccaShared\tcomponents of one fit of the film and all participants' BOLD
 desc-ccaSharedOneMap\tcomponents of film and BOLD with the same weights for all participants, one of them left out
@@ -59,6 +60,7 @@ Shared components of a film's features and the BOLD of a participant who watched
 | `*_desc-ccaHeldOutStimulus_timeseries.tsv` | stimulus-side variates of the same fits |
 | `*_desc-cca_components.*` | loadings: correlation of each voxel, vertex or parcel with them |
 | `*_stat-r_desc-ccaStimulus_statmap.*` | correlation of each voxel, vertex or parcel with the stimulus-side variates |
+| `*_stat-p_desc-ccaFWE_statmap.*` | p of that correlation, corrected for all of these and all components |
 | `*_desc-cca_peaks.tsv` | of loadings of voxels: where clusters are highest, in mm, with their size |
 | `*_desc-ccaStimulus_moments.tsv` | when in the film stimulus-side variates are highest and lowest, in unseen runs |
 | `*_desc-ccaStimulus_loadings.tsv` | correlation of each feature with the stimulus-side variates |

@@ -22,6 +22,11 @@ from neurocca.io.timeseries import check_file, read_table, write_table
 
 log = logging.getLogger(__name__)
 
+_CROSS = "correlation with the stimulus-side canonical variates"
+
+P_MAPS = "stat-p_desc-ccaFWE_statmap"
+"""Name of maps of corrected p-values."""
+
 
 @dataclass(frozen=True)
 class Results:
@@ -41,6 +46,8 @@ class Results:
         Columns space, feature, delay, cca_00, …
     response_loadings, cross_loadings : arrays, shape (k, q)
         Correlations of each voxel or parcel with the BOLD-side and the stimulus-side variates.
+    map_pvalues : array, shape (k, q), or None
+        Of the latter, corrected over voxels or parcels and components.
     responses : list of str, length q
     brain : Brain
         Where the columns of the loadings lie.
@@ -64,6 +71,7 @@ class Results:
     feature_loadings: pd.DataFrame
     response_loadings: NDArray
     cross_loadings: NDArray
+    map_pvalues: NDArray | None
     responses: list[str]
     brain: Brain
     peaks: pd.DataFrame | None = None
@@ -202,21 +210,12 @@ def read_tables(output: Path, analysis: Analysis) -> dict[str, Any]:
     def table(name: str) -> pd.DataFrame:
         return read_table(analysis.file(output, f"{name}.tsv"))
 
-    kind, maps, loadings = decomposition["Dataset"]["Kind"], None, None
+    kind, names = decomposition["Dataset"]["Kind"], component_names(len(decomposition["Components"]))
     stem = analysis.file(output, "desc-cca_components")
-    if kind == "voxels":
-        from neurocca.io.volumes import load_image
-
-        maps = load_image(stem.with_name(f"{stem.name}.nii.gz"))
-    elif kind == "parcels" and stem.with_name(f"{stem.name}.tsv").is_file():
-        loadings = read_table(stem.with_name(f"{stem.name}.tsv"))
-        painted = stem.with_name(f"{stem.name}.nii.gz")  # of an atlas
-        if painted.is_file():
-            from neurocca.io.volumes import load_image
-
-            maps = load_image(painted)
-    else:
-        loadings = read_maps(stem, component_names(len(decomposition["Components"])))
+    loadings, maps = _read_maps(stem, kind, names)
+    pvalues, pvalue_maps = None, None
+    if any(analysis.file(output, P_MAPS).parent.glob(f"{analysis.stem}_{P_MAPS}*")):
+        pvalues, pvalue_maps = _read_maps(analysis.file(output, P_MAPS), kind, names)
     quality = analysis.file(output, "desc-ccaQuality_timeseries.tsv").is_file()
     peaks, recovery = (analysis.file(output, f"desc-cca_{name}.tsv").is_file() for name in ("peaks", "recovery"))
     return {
@@ -230,11 +229,27 @@ def read_tables(output: Path, analysis: Analysis) -> dict[str, Any]:
         "feature_loadings": table("desc-ccaStimulus_loadings"),
         "response_loadings": loadings,
         "maps": maps,
+        "response_pvalues": pvalues,
+        "pvalue_maps": pvalue_maps,
         "surfaces": read_hemispheres(stem) if kind == "surface" else None,
         "peaks": table("desc-cca_peaks") if peaks else None,
         "recovery": table("desc-cca_recovery") if recovery else None,
         "quality": table("desc-ccaQuality_timeseries") if quality else None,
     }
+
+
+def _read_maps(stem: Path, kind: str, names: list[str]) -> tuple[pd.DataFrame | None, Any]:
+    """Maps as a table or, of voxels, as an image; of an atlas as both."""
+    image = stem.with_name(f"{stem.name}.nii.gz")
+    found = None
+    if kind == "voxels" or (kind == "parcels" and image.is_file()):
+        from neurocca.io.volumes import load_image
+
+        found = load_image(image)
+    if kind == "voxels":
+        return None, found
+    table = stem.with_name(f"{stem.name}.tsv")
+    return (read_table(table) if kind == "parcels" and table.is_file() else read_maps(stem, names)), found
 
 
 def _write_maps(folder: Path, analysis: Analysis, results: Results) -> None:
@@ -249,10 +264,14 @@ def _write_maps(folder: Path, analysis: Analysis, results: Results) -> None:
     if found := sources(results.decomposition):
         sidecar["Sources"] = found
     for maps, name, what in (
-        (results.response_loadings, "desc-cca_components", "BOLD-side canonical variates"),
-        (results.cross_loadings, "stat-r_desc-ccaStimulus_statmap", "stimulus-side canonical variates"),
-    ):
-        text = {"Description": f"Correlation with the {what}", **sidecar}
+        (results.response_loadings, "desc-cca_components", "correlation with the BOLD-side canonical variates"),
+        (results.cross_loadings, "stat-r_desc-ccaStimulus_statmap", _CROSS),
+        (results.map_pvalues, P_MAPS, f"p, corrected over the whole map and all components, of the {_CROSS}; 0 where "
+         "nothing was analysed"),
+    ):  # fmt: skip
+        if maps is None:
+            continue
+        text = {"Description": what[0].upper() + what[1:], **sidecar}
         if dataset["Kind"] == "parcels":
-            text |= map_columns(names, what)
+            text |= map_columns(names, what, lowest=0 if name == P_MAPS else -1)
         results.brain.write(maps, analysis.file(folder, name), names, text)

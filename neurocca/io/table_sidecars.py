@@ -95,11 +95,11 @@ def table_sidecar(name: str, columns: Sequence[str], decomposition: Mapping[str,
     return content
 
 
-def map_columns(names: Sequence[str], what: str) -> dict[str, Column]:
+def map_columns(names: Sequence[str], what: str, lowest: float = -1) -> dict[str, Column]:
     """Columns of a table of parcels that holds one map per component."""
     return {
         "parcel": _OTHERS["parcel"],
-        **{name: {**_component(name, f"correlation with the {what}"), **_R} for name in names},
+        **{name: {**_component(name, what), "Minimum": lowest, "Maximum": 1} for name in names},
     }
 
 

@@ -78,6 +78,8 @@ def _context(data: ReportData) -> dict[str, Any]:
         carpet=carpet(data),
         lag=d.get("Lag"),
         lag_figure=_lag_figure(d.get("Lag")),
+        maps=d.get("Maps"),
+        **_further(d),
         methods=paragraphs,
         references=cited_in(" ".join(paragraphs)),
         config=toml_text(d["Config"]),
@@ -90,6 +92,8 @@ def _figure_files(context: Mapping[str, Any]) -> dict[str, bytes]:
         "shrinkage": context["shrinkage"],
         "lag": context["lag_figure"],
         "carpet": context["carpet"],
+        "contributions": context["contributions"],
+        "stability": context["stability"],
     }
     for component in context["components"]:
         prefix = component["record"]["Name"].replace("_", "")
@@ -123,3 +127,14 @@ def _lag_figure(lag: Mapping[str, Any] | None) -> Markup | None:
     if lag is None:
         return None
     return Markup(figures.lag_curve(lag["Lags"], lag["HeldOutCorrelation"], name="lag"))
+
+
+def _further(d: Mapping[str, Any]) -> dict[str, Markup | None]:
+    """Figures of feature spaces and of halves of the runs; None where they were not compared."""
+    return {
+        name: Markup(draw(d[key]["Components"], name=name)) if d.get(key) else None
+        for name, key, draw in (
+            ("contributions", "Contributions", figures.contributions),
+            ("stability", "Stability", figures.stability),
+        )
+    }

@@ -7,6 +7,9 @@ from typing import Any
 from neurocca.report.references import (
     ABRAHAM,
     ANDREW,
+    BORCARD,
+    DE_HEER,
+    DUPRE_LA_TOUR,
     FRISTON,
     GLOVER,
     HANKE,
@@ -14,9 +17,11 @@ from neurocca.report.references import (
     HARRIS,
     HOTELLING,
     LINDQUIST,
+    LORENZO_SEVA,
     NICHOLS,
     PHIPSON,
     PRICHARD,
+    STROTHER,
     VINOD,
     VIRTANEN,
     WINKLER,
@@ -38,16 +43,22 @@ def methods(decomposition: Mapping[str, Any], features: Collection[str]) -> list
         Names of the film features: a setting that names others had no effect and is not reported.
     """
     d = decomposition
-    last = f"{_held_out(d)} {_test(d)}{_software(d)}"
-    return [f"{_data(d)} {_cleaning(d)}", _film(d, features), _model(d), last]
+    return [
+        f"{_data(d)} {_cleaning(d)}",
+        _film(d, features),
+        _model(d),
+        f"{_held_out(d)} {_test(d)}",
+        *_further(d),
+        *_software(d),
+    ]
 
 
 _LIBRARIES = (("numpy", "NumPy", HARRIS), ("scipy", "SciPy", VIRTANEN), ("nilearn", "nilearn", ABRAHAM))
 
 
-def _software(d: Mapping[str, Any]) -> str:
+def _software(d: Mapping[str, Any]) -> list[str]:
     used = [f"{name} {d['Software'][key]} {cite(work)}" for key, name, work in _LIBRARIES if key in d["Software"]]
-    return f" All was computed with {listing(used)}." if used else ""
+    return [f"All was computed with {listing(used)}."] if used else []
 
 
 def _data(d: Mapping[str, Any]) -> str:
@@ -288,6 +299,34 @@ def _in_sample(d: Mapping[str, Any]) -> str:
         f"one before it {cite(WINKLER)}. As their shrinkage was chosen on the same data, that test "
         "is somewhat liberal. "
     )
+
+
+def _further(d: Mapping[str, Any]) -> list[str]:
+    """A paragraph on maps, feature spaces and halves of the runs, as far as there are any."""
+    sentences = []
+    if maps := d.get("Maps"):
+        sentences.append(
+            f"Which {noun(d, 2)} go with a component was tested by their correlations with the film-side variates "
+            f"against {counted(maps['NumberOfPermutations'], 'permutation')} of the same kind, corrected for all "
+            f"{noun(d, 2)} and components by the largest absolute correlation {cite(NICHOLS)}; the first component of "
+            "permutations without the components before it was the null of each, and no component counted for more "
+            f"than one before it {cite(WINKLER)}."
+        )
+    if d.get("Contributions"):
+        sentences.append(
+            f"The contribution of each feature space was found by variance partitioning {cite(BORCARD, DE_HEER)}: the "
+            "brain-side variate of the training runs was regressed on the features of that space, and on those of all "
+            "other spaces, with the penalty of the fit, and what these predicted for the left-out run was correlated "
+            "with its brain-side variate. The unique share of a space is the loss of r|r|, averaged over runs, when it "
+            f"is left out; what it explains alone and is not unique is shared with others {cite(DUPRE_LA_TOUR)}."
+        )
+    if halves := d.get("Stability"):
+        sentences.append(
+            f"Stability was measured between halves of the runs {cite(STROTHER)}, fitted separately with the shrinkage "
+            f"of the fit to all runs ({counted(halves['NumberOfSplits'], 'split')}), by the congruence of their "
+            f"loadings {cite(LORENZO_SEVA)}; the same was done with rearranged films for comparison."
+        )
+    return [" ".join(sentences)] if sentences else []
 
 
 def _scheme(inference: Mapping[str, Any]) -> str:

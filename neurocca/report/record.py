@@ -29,6 +29,9 @@ class ReportData:
         Parcels: columns parcel, cca_00, …; None for volumes.
     maps : Nifti1Image or None
         Volumes: 4D loading maps in MNI space, one volume per component.
+    response_pvalues, pvalue_maps : DataFrame or None, Nifti1Image or None
+        p of the correlation of each parcel, or voxel, with the stimulus-side variates, corrected over all of them and
+        all components; shaped as ``response_loadings`` and ``maps``, the latter 0 outside of what was analysed.
     surfaces : pair of arrays, each of shape (k, n_vertices), or None
         Surfaces: loadings of the left and the right hemisphere, 0 where nothing was analysed.
     peaks : DataFrame or None
@@ -61,6 +64,8 @@ class ReportData:
     moments: pd.DataFrame | None = None
     storyboards: dict[str, bytes] = field(default_factory=dict)
     quality: pd.DataFrame | None = None
+    response_pvalues: pd.DataFrame | None = None
+    pvalue_maps: nibabel.Nifti1Image | None = None
 
     def __post_init__(self) -> None:
         """Refuse tables that do not belong together."""

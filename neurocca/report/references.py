@@ -80,6 +80,21 @@ ANDREW = Reference(
     ("Andrew, G.", "Arora, R.", "Bilmes, J.", "Livescu, K."),
     2013, "Deep canonical correlation analysis", "Proceedings of Machine Learning Research", "28", "1247–1255", "",
 )  # fmt: skip
+BORCARD = Reference(
+    ("Borcard, D.", "Legendre, P.", "Drapeau, P."),
+    1992, "Partialling out the spatial component of ecological variation", "Ecology", "73", "1045–1055",
+    "10.2307/1940179",
+)  # fmt: skip
+DE_HEER = Reference(
+    ("de Heer, W. A.", "Huth, A. G.", "Griffiths, T. L.", "Gallant, J. L.", "Theunissen, F. E."),
+    2017, "The hierarchical cortical organization of human speech processing", "Journal of Neuroscience", "37",
+    "6539–6557", "10.1523/JNEUROSCI.3267-16.2017",
+)  # fmt: skip
+DUPRE_LA_TOUR = Reference(
+    ("Dupré la Tour, T.", "Eickenberg, M.", "Nunez-Elizalde, A. O.", "Gallant, J. L."),
+    2022, "Feature-space selection with banded ridge regression", "NeuroImage", "264", "119728",
+    "10.1016/j.neuroimage.2022.119728",
+)  # fmt: skip
 FRISTON = Reference(
     ("Friston, K. J.", "Fletcher, P.", "Josephs, O.", "Holmes, A.", "Rugg, M. D.", "Turner, R."),
     1998, "Event-related fMRI: characterizing differential responses", "NeuroImage", "7", "30–40",
@@ -114,6 +129,11 @@ LINDQUIST = Reference(
     2019, "Modular preprocessing pipelines can reintroduce artifacts into fMRI data", "Human Brain Mapping", "40",
     "2358–2376", "10.1002/hbm.24528",
 )  # fmt: skip
+LORENZO_SEVA = Reference(
+    ("Lorenzo-Seva, U.", "ten Berge, J. M. F."),
+    2006, "Tucker's congruence coefficient as a meaningful index of factor similarity", "Methodology", "2", "57–64",
+    "10.1027/1614-2241.2.2.57",
+)  # fmt: skip
 NICHOLS = Reference(
     ("Nichols, T. E.", "Holmes, A. P."),
     2002, "Nonparametric permutation tests for functional neuroimaging: a primer with examples",
@@ -129,6 +149,12 @@ PRICHARD = Reference(
     ("Prichard, D.", "Theiler, J."),
     1994, "Generating surrogate data for time series with several simultaneously measured variables",
     "Physical Review Letters", "73", "951–954", "10.1103/PhysRevLett.73.951",
+)  # fmt: skip
+STROTHER = Reference(
+    ("Strother, S. C.", "Anderson, J.", "Hansen, L. K.", "Kjems, U.", "Kustra, R.", "Sidtis, J.", "Frutiger, S.",
+     "Muley, S.", "LaConte, S.", "Rottenberg, D."),
+    2002, "The quantitative evaluation of functional neuroimaging experiments: the NPAIRS data analysis framework",
+    "NeuroImage", "15", "747–771", "10.1006/nimg.2001.1034",
 )  # fmt: skip
 VINOD = Reference(
     ("Vinod, H. D.",), 1976, "Canonical ridge and econometrics of joint production", "Journal of Econometrics", "4",
@@ -146,8 +172,8 @@ WINKLER = Reference(
 )  # fmt: skip
 
 ALL = (
-    ABRAHAM, ANDREW, FRISTON, GLOVER, HANKE, HARDOON, HARRIS, HOTELLING, LINDQUIST, NICHOLS, PHIPSON, PRICHARD, VINOD,
-    VIRTANEN, WINKLER,
+    ABRAHAM, ANDREW, BORCARD, DE_HEER, DUPRE_LA_TOUR, FRISTON, GLOVER, HANKE, HARDOON, HARRIS, HOTELLING, LINDQUIST,
+    LORENZO_SEVA, NICHOLS, PHIPSON, PRICHARD, STROTHER, VINOD, VIRTANEN, WINKLER,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from neurocca.cca.linear_base import LinearModel
 from neurocca.config import Config
 from neurocca.errors import DataError, OutputError
 from neurocca.inference.checks import InferenceWarning
@@ -27,6 +28,7 @@ from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
 from neurocca.steps.assemble import Assembled, assemble, check_design
 from neurocca.steps.estimators import estimator_of
+from neurocca.steps.further import Further
 from neurocca.steps.inputs import analysis_of, made_of
 from neurocca.steps.moments import add_moments, film_weights
 from neurocca.steps.record import collect
@@ -130,7 +132,7 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
     design, test = assembled.design, config.inference
     y_columns = None if assembled.wide is None else assembled.wide.n_columns
     cca = estimator_of(config.fit, design.runs, y_columns=y_columns, seed=test.seed)
-    seeds = np.random.SeedSequence(test.seed).spawn(2)
+    seeds = np.random.SeedSequence(test.seed).spawn(3)
     shared: dict[str, Any] = {
         "runs": design.runs,
         "t_r": recording.t_r,
@@ -146,7 +148,7 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
         progress_bar(test.n_permutations, f"sub-{recording.subject} held-out test") as done,
     ):
         held = held_out_test(cca, design.X, design.Y, rng=seeds[0], progress=done, **shared)
-    fitted, sample = winner(held.estimator), None
+    fitted, sample, further = winner(held.estimator), None, None
     if hasattr(fitted, "whitened"):  # without it each permutation would be a training of networks
         with (
             _noted("in-sample test", notes),
@@ -156,7 +158,9 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
             sample = permutation_test(
                 fitted, design.X, design.Y, rng=seeds[1], progress=done, statistic="root", **shared
             )  # fmt: skip
-    results = collect(recording, assembled, config, fitted, held, sample, notes)
+    if isinstance(fitted, LinearModel):
+        further = Further.of(assembled, held, shared, seeds[2], notes)
+    results = collect(recording, assembled, config, fitted, held, sample, further, notes)
     return replace(results, film_weights=film_weights(held, design.X))
 
 

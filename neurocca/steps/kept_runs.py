@@ -168,9 +168,13 @@ class WideRuns:
             found[:, columns] = block
         return found
 
+    def columns(self) -> Iterator[NDArray[np.floating]]:
+        """All columns, a block after the other."""
+        return (block for _, block in self.runs.blocks())
+
     def coordinates(self) -> NDArray[np.float64]:
         """Coordinates of the samples, shape (n, r); see `neurocca.cca.coordinates`."""
-        return coordinates((block for _, block in self.runs.blocks()), self.n_samples)
+        return coordinates(self.columns(), self.n_samples)
 
     def thinned(self, n: int) -> NDArray[np.floating]:
         """Every second, third, … column, so that there are n or fewer."""

@@ -24,6 +24,7 @@ from neurocca.io.parcellation import AtlasParcels
 from neurocca.io.recording import Recording
 from neurocca.steps.assemble import Assembled
 from neurocca.steps.estimators import METHODS
+from neurocca.steps.further import Further
 from neurocca.steps.inputs import analysis_of
 from neurocca.steps.lag import LagCurve
 from neurocca.steps.recovery import recovery
@@ -38,6 +39,7 @@ def collect(
     cca: Any,
     held: HeldOutResult,
     sample: PermutationResult | None,
+    further: Further | None,
     notes: Sequence[str] = (),
 ) -> Results:
     """Tables, maps and the record of one subject's analysis.
@@ -51,6 +53,8 @@ def collect(
         Fitted on all runs.
     held, sample : results of the held-out and the in-sample test
         None where the estimator has no in-sample test.
+    further : Further or None
+        Maps, feature spaces and halves of the runs, of a linear estimator.
     notes : sequence of str
         What the tests warned of.
     """
@@ -75,6 +79,7 @@ def collect(
         **_description(recording, assembled, config, len(held.null), notes),
         "Shrinkage": _shrinkage(cca, held, config),
         "Components": _components(names, cca, design, held, sample),
+        **(further.record(names) if further else {}),
     }
     return Results(
         decomposition=decomposition,
@@ -87,6 +92,7 @@ def collect(
         feature_loadings=pd.concat([columns, pd.DataFrame(loadings(design.X, stimulus), columns=names)], axis=1),
         response_loadings=own.T,
         cross_loadings=across.T,
+        map_pvalues=further.maps.pvalues.T if further else None,
         responses=list(assembled.responses),
         brain=assembled.brain,
         peaks=peaks,
@@ -226,7 +232,7 @@ def _shrinkage(cca: Any, held: HeldOutResult, config: Config) -> dict[str, Any]:
 
 
 def _pair(fitted: Any) -> tuple[float, float]:
-    found = getattr(fitted, "shrinkage_", fitted.shrinkage)
+    found = fitted.shrinkage_ if hasattr(fitted, "shrinkage_") else fitted.shrinkage
     x, y = found if isinstance(found, tuple | list) else (found, found)
     return float(x), float(y)
 

@@ -57,6 +57,7 @@ def _check_lengths(tables: dict[str, Any], results: Path, analysis: Analysis) ->
         "held_out_null": d["Inference"].get("NumberOfPermutations", 0) + 1,
         "feature_loadings": d.get("NumberOfFeatures"),
         "response_loadings": d.get("NumberOfResponses"),
+        "response_pvalues": d.get("NumberOfResponses"),
     }
     for name, rows in expected.items():
         if tables[name] is not None and len(tables[name]) != rows:

@@ -3,6 +3,7 @@
 from neurocca.report.figures.augmentation import augmentation_drift
 from neurocca.report.figures.brains import brain_map, map_range
 from neurocca.report.figures.carpet import DISPLACEMENT, carpet
+from neurocca.report.figures.contributions import contributions
 from neurocca.report.figures.features import feature_loadings, variant_labels
 from neurocca.report.figures.group import participants_overview
 from neurocca.report.figures.inference import held_out_overview, held_out_per_run, null_histogram
@@ -11,6 +12,7 @@ from neurocca.report.figures.markers import parcel_markers
 from neurocca.report.figures.parcels import parcel_loadings
 from neurocca.report.figures.selection import shrinkage_curve
 from neurocca.report.figures.series import time_courses
+from neurocca.report.figures.stability import stability
 from neurocca.report.figures.storyboard import storyboard
 from neurocca.report.figures.surfaces import fits_mesh, projected, surface_map
 from neurocca.report.figures.viewer import interactive_viewer
@@ -20,6 +22,7 @@ __all__ = [
     "augmentation_drift",
     "brain_map",
     "carpet",
+    "contributions",
     "feature_loadings",
     "fits_mesh",
     "held_out_overview",
@@ -33,6 +36,7 @@ __all__ = [
     "participants_overview",
     "projected",
     "shrinkage_curve",
+    "stability",
     "storyboard",
     "surface_map",
     "time_courses",

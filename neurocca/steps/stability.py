@@ -1,0 +1,45 @@
+"""Whether halves of the runs show the same components."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.random import SeedSequence
+
+from neurocca.cca.linear import LinearCCA
+from neurocca.cca.selection import LinearCCACV
+from neurocca.inference.split_half import SplitHalf, split_half
+from neurocca.steps.assemble import Assembled
+
+N_SPLITS = 20
+N_SPLITS_WIDE = 10
+"""With as many coordinates as volumes a fit takes seconds."""
+
+
+def stability(
+    assembled: Assembled, cca: Any, options: Mapping[str, Any], seed: SeedSequence, notes: list[str]
+) -> SplitHalf | None:
+    """Agreement between halves of the runs; None, and a note, where a half cannot be fitted.
+
+    Parameters
+    ----------
+    assembled : Assembled
+    cca : estimator, fitted on all runs
+    options : mapping
+        What the tests of an analysis share: runs, t_r, scheme, kept and n_jobs.
+    seed : SeedSequence
+    notes : list of str
+        Gets what is to be said.
+    """
+    if not isinstance(cca, LinearCCACV):
+        return None
+    design = assembled.design
+    # what was chosen on all runs: the components are compared, not the choice
+    fixed = LinearCCA(cca.n_components, shrinkage=cca.shrinkage_, scale=cca.scale, y_columns=cca.y_columns)
+    known = {name: options[name] for name in ("runs", "t_r", "scheme", "kept", "n_jobs")}
+    n_splits = N_SPLITS if assembled.wide is None else N_SPLITS_WIDE
+    try:
+        return split_half(fixed, design.X, design.Y, n_splits=n_splits, rng=seed, **known)
+    except (ValueError, np.linalg.LinAlgError) as error:  # such as a feature that occurs in one run only
+        notes.append(f"Stability was not estimated, as half of the runs cannot be fitted: {error}")
+        return None
