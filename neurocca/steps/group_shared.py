@@ -114,6 +114,8 @@ def fit_shared(
     seed : SeedSequence
     n_jobs : int
     """
+    if config.fit.estimator != "linear":
+        return f"participants were analysed by the {config.fit.estimator} estimator, and these fits are linear."
     found, left_out = assemble_all(members, recordings, features, config)
     if len(found) < 2:
         return f"BOLD of {len(found)} participant(s) could be used{_because(left_out)}."
