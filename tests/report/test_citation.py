@@ -19,6 +19,6 @@ def test_the_text_of_one_configuration_is_there_once_with_the_works_it_cites(par
 
 def test_entries_of_bibtex_are_whole():
     for work in ALL:
-        assert work.bibtex.count("{") == work.bibtex.count("}") == 9
+        assert work.bibtex.count("{") == work.bibtex.count("}") == (9 if work.doi else 8)
         assert "–" not in work.bibtex
     assert len({work.key for work in ALL}) == len(ALL)

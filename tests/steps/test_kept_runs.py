@@ -291,7 +291,7 @@ def test_smoothing_is_written_down(dataset, tmp_path):
     assert main(command(dataset, tmp_path / "out", *quick, "--smoothing-fwhm", "9.5")) == 0
     assert record_of(tmp_path / "out")["Alignment"]["SmoothingFWHM"] == 9.5
     sidecars = [p.with_name(p.name.replace(".nii.gz", ".json")) for p in (tmp_path / "out").rglob("*.nii.gz")]
-    assert [json.loads(path.read_text())["SmoothingFWHM"] for path in sidecars] == [9.5, 9.5]
+    assert [json.loads(path.read_text())["SmoothingFWHM"] for path in sidecars] == [9.5] * 3
     (page,) = (path.read_text() for path in (tmp_path / "out").glob("sub-01_task-film*.html"))
     assert "Volumes were smoothed with a Gaussian of 9.5 mm full width at half maximum." in page
 

@@ -90,7 +90,7 @@ def test_damaged_and_missing_results_are_made_anew(analysed, capsys, name):
 
 
 def test_results_outlive_a_report_that_fails(parcel_dataset, capsys, monkeypatch):
-    def broken(*arguments):
+    def broken(*arguments, **options):
         raise RuntimeError("no ink")
 
     monkeypatch.setattr("neurocca.steps.report.render_with_figures", broken)
