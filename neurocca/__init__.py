@@ -32,7 +32,10 @@ _HOMES = {
     "InferenceWarning": "neurocca.inference.checks",
     "Checkpoint": "neurocca.io.checkpoint",
     "loading_test": "neurocca.inference.loadings",
+    "loading_map_test": "neurocca.inference.loading_maps",
     "bootstrap_loadings": "neurocca.inference.bootstrap",
+    "space_contributions": "neurocca.inference.contributions",
+    "split_half": "neurocca.inference.split_half",
     "group_map_test": "neurocca.inference.group_maps",
     "intersubject_consistency": "neurocca.inference.subjects",
     "loading_consistency": "neurocca.inference.subjects",
@@ -61,9 +64,11 @@ if TYPE_CHECKING:
     from neurocca.design import stack_runs as stack_runs
     from neurocca.inference.bootstrap import bootstrap_loadings as bootstrap_loadings
     from neurocca.inference.checks import InferenceWarning as InferenceWarning
+    from neurocca.inference.contributions import space_contributions as space_contributions
     from neurocca.inference.group_maps import group_map_test as group_map_test
     from neurocca.inference.held_out import held_out_test as held_out_test
     from neurocca.inference.left_out_subject import leave_one_subject_out_test as leave_one_subject_out_test
+    from neurocca.inference.loading_maps import loading_map_test as loading_map_test
     from neurocca.inference.loadings import loading_test as loading_test
     from neurocca.inference.nuisance import Nuisance as Nuisance
     from neurocca.inference.permutation import permutation_test as permutation_test
@@ -75,6 +80,7 @@ if TYPE_CHECKING:
     from neurocca.inference.schemes import PhaseRandomize as PhaseRandomize
     from neurocca.inference.schemes import RowShuffle as RowShuffle
     from neurocca.inference.schemes import SignFlip as SignFlip
+    from neurocca.inference.split_half import split_half as split_half
     from neurocca.inference.subjects import intersubject_consistency as intersubject_consistency
     from neurocca.inference.subjects import loading_consistency as loading_consistency
     from neurocca.io.checkpoint import Checkpoint as Checkpoint

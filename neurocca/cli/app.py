@@ -167,6 +167,10 @@ def _demo(arguments: list[str]) -> None:
     command += ["--config-file", str(toml)]
     print(f"Running: {' '.join(command)}")
     _run_participants(args, config, Query(), command)
+    args.dry_run, args.shared_fit, args.tfce = False, True, False
+    command[3] = "group"
+    print(f"\nRunning: {' '.join(command)} --no-tfce")
+    _print(group_verdicts(args, Query(), " ".join([*command, "--no-tfce"])), quiet=args.quiet)
     print(f"\nOpen {args.output_dir / 'index.html'}")
 
 

@@ -23,6 +23,8 @@ _OTHERS: dict[str, Column] = {
     "planted": {"Description": "Component that was planted into the simulated data"},
     "map_r": {"Description": "Absolute correlation of the planted map with the loadings of the component"},
     "timecourse_r": {"Description": "Absolute correlation of the planted time course with the BOLD-side variate"},
+    "held_out_r": {"Description": "Held-out correlation of the component"},
+    "planted_r": {"Description": "Correlation of film and BOLD that was planted: what no analysis can exceed"},
     "parcel": {"Description": "Name of the parcel"},
     "run": {"Description": "Run"},
     "censored": {"Description": "1: left out of cleaning and fits", "Levels": {"0": "kept", "1": "left out"}},

@@ -37,6 +37,8 @@ DELAY = (
     "second that adds most, after averaging over a Gaussian with a standard deviation of 0.5 s."
 )
 
+NEAREST = " Variates of this estimator are no such sums: weights are those of the sum that is nearest to them."
+
 
 def film_weights(held: HeldOutResult, X: NDArray) -> dict[str, NDArray[np.float64]]:
     """Weights of the features in the fit that has not seen a run, by run label, each of shape (p, k).
@@ -85,7 +87,8 @@ def add_moments(
         about[run.label], path = _film(run, store, config.align, bids_dir)
         if path is not None:
             found[run.label] = path
-    files = write_moments(folder, analysis, moments, {run: film for run, film in about.items() if film}, DELAY)
+    delay = DELAY if config.fit.estimator == "linear" else DELAY + NEAREST
+    files = write_moments(folder, analysis, moments, {run: film for run, film in about.items() if film}, delay)
     files += write_storyboards(folder, analysis, moments, found, results.decomposition)
     return [file.relative_to(folder) for file in files]
 

@@ -1,6 +1,7 @@
 """Loading maps on the inflated cortex, where a mesh is at hand."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -78,10 +79,12 @@ def projected(image: nibabel.Nifti1Image) -> tuple[NDArray[np.float64], NDArray[
         None where the map holds less than a tenth of the cortex: next to nothing would be seen.
     """
     inner, outer = load_fsaverage(MESH)["white_matter"].parts, load_fsaverage(MESH)["pial"].parts
-    left, right = (
-        np.nan_to_num(np.asarray(vol_to_surf(image, outer[hemi], inner_mesh=inner[hemi]), dtype=float).ravel())
-        for hemi in ("left", "right")
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)  # vertices outside the volume
+        left, right = (
+            np.nan_to_num(np.asarray(vol_to_surf(image, outer[hemi], inner_mesh=inner[hemi]), dtype=float).ravel())
+            for hemi in ("left", "right")
+        )
     return None if np.mean(np.r_[left, right] != 0) < 0.1 else (left, right)
 
 
