@@ -17,7 +17,7 @@ from bidsschematools.schema import load_schema
 
 PROGRAM = Path(sys.executable).with_name("bids-validator-deno")
 
-TABLES = ("mixing", "timeseries", "loadings", "permutations", "peaks", "recovery", "components", "statmap")
+TABLES = ("mixing", "timeseries", "loadings", "permutations", "peaks", "moments", "recovery", "components", "statmap")
 IMAGES = ("components", "statmap")
 IMAGE_ENDINGS = (".nii.gz", ".func.gii", ".dscalar.nii", ".pscalar.nii")
 
@@ -54,11 +54,10 @@ def schema() -> dict[str, Any]:
             "selectors": [*ours, "extension == '.tsv'"], "columns": {}, "additional_columns": "allowed_if_defined"
         }
     }  # fmt: skip
-    made["rules"]["sidecars"]["drafts"] = {
-        "Drafts": {
-            "selectors": [*ours, "extension != '.json'"], "fields": {"Description": "required", "Sources": "required"}
-        }
-    }  # fmt: skip
+    # a rule of our own for the same fields would be outweighed by the released one, which only recommends them
+    common = made["rules"]["sidecars"]["derivatives"]["common_derivatives"]["CommonDerivativeFields"]
+    common["selectors"].append("suffix != 'descriptions'")
+    common["fields"] |= {"Description": "required", "Sources": "required"}
     return made
 
 

@@ -83,7 +83,7 @@ def test_the_validator_sees_a_wrong_name_a_column_without_words_and_a_file_witho
     del content["delay"], content["Description"]
     sidecar.write_text(json.dumps(content))
     codes = {issue["code"] for issue in errors(out, tmp_path)}
-    assert {"TSV_ADDITIONAL_COLUMNS_UNDEFINED", "SIDECAR_KEY_REQUIRED", "SIDECAR_WITHOUT_DATAFILE"} <= codes
+    assert {"TSV_ADDITIONAL_COLUMNS_MUST_DEFINE", "SIDECAR_KEY_REQUIRED", "FILENAME_MISMATCH"} <= codes
 
 
 def test_film_features_are_kept_and_used_again_with_relative_paths_too(study, capfd, monkeypatch):

@@ -15,6 +15,7 @@ from neurocca import studyforrest
 from neurocca.cli import main
 from tests import planted
 from tests.bids_validator import errors
+from tests.conftest import results_of
 
 # the trim is studyforrest's between runs, here for every kind and run: all hold the same volumes then
 CONFIG = """
@@ -235,7 +236,7 @@ def test_a_subject_in_several_spaces_keeps_all_in_one_folder(study, tmp_path):
     for kind in kinds:
         assert main([str(folder / "raw"), str(out), "participant", *files, *prep, *spaces[kind]]) == 0
     for kind in kinds:
-        for path in found[kind].root.rglob("*.*"):
+        for path in results_of(found[kind].root):
             again = out / path.relative_to(found[kind].root)
             assert again.is_file(), again
             if path.suffix == ".tsv" or path.name.endswith(".gz"):

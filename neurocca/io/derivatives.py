@@ -17,7 +17,7 @@ from neurocca.io.brains import Brain, read_maps
 from neurocca.io.dataset_files import write_dataset_files
 from neurocca.io.files import json_text, staged, write_text
 from neurocca.io.surfaces import read_hemispheres
-from neurocca.io.table_sidecars import map_columns, sources, table_sidecar
+from neurocca.io.table_sidecars import common_fields, map_columns, table_sidecar
 from neurocca.io.timeseries import check_file, read_table, write_table
 
 log = logging.getLogger(__name__)
@@ -255,14 +255,11 @@ def _read_maps(stem: Path, kind: str, names: list[str]) -> tuple[pd.DataFrame | 
 def _write_maps(folder: Path, analysis: Analysis, results: Results) -> None:
     names = component_names(len(results.response_loadings))
     dataset = results.decomposition["Dataset"]
-    # BIDS asks for a word on what a resolution is, in the sidecar
-    sidecar: dict[str, Any] = {"Resolution": dataset["Resolution"]} if dataset.get("Resolution") else {}
+    sidecar = common_fields(results.decomposition)
     if fwhm := results.decomposition["Alignment"].get("SmoothingFWHM"):
         sidecar["SmoothingFWHM"] = fwhm
     if dataset["Kind"] == "voxels" or dataset.get("Atlas"):
         sidecar["SkullStripped"] = True  # what was not analysed is 0
-    if found := sources(results.decomposition):
-        sidecar["Sources"] = found
     for maps, name, what in (
         (results.response_loadings, "desc-cca_components", "correlation with the BOLD-side canonical variates"),
         (results.cross_loadings, "stat-r_desc-ccaStimulus_statmap", _CROSS),

@@ -9,7 +9,9 @@ import pandas as pd
 
 from neurocca.errors import DataError, NoInputError
 from neurocca.io.analyses import Analysis
+from neurocca.io.derivatives import Results
 from neurocca.io.files import json_text, write_text
+from neurocca.io.table_sidecars import common_fields
 from neurocca.io.timeseries import read_table, write_table
 
 TABLE = "desc-ccaStimulus_moments"
@@ -32,7 +34,7 @@ _SIDECAR = {
 
 
 def write_moments(
-    folder: Path, analysis: Analysis, table: pd.DataFrame, films: Mapping[str, Mapping[str, str]], delay: str
+    folder: Path, results: Results, table: pd.DataFrame, films: Mapping[str, Mapping[str, str]], delay: str
 ) -> list[Path]:
     """Write the table and its sidecar; returns both paths.
 
@@ -40,7 +42,7 @@ def write_moments(
     ----------
     folder : Path
         Output directory, which may be staged.
-    analysis : Analysis
+    results : Results
     table : DataFrame
         Columns COLUMNS.
     films : mapping
@@ -48,9 +50,11 @@ def write_moments(
     delay : str
         How the haemodynamic delay was undone.
     """
+    analysis = Analysis.of(results.decomposition)
     files = [analysis.file(folder, f"{TABLE}.{ending}") for ending in ("tsv", "json")]
     write_table(files[0], table)
-    write_text(files[1], json_text({**_SIDECAR, "Delay": delay, "Films": dict(films)}))
+    sidecar = {**_SIDECAR, **common_fields(results.decomposition), "Delay": delay, "Films": dict(films)}
+    write_text(files[1], json_text(sidecar))
     return files
 
 

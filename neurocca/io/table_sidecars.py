@@ -89,8 +89,7 @@ def table_sidecar(name: str, columns: Sequence[str], decomposition: Mapping[str,
     content: dict[str, Any] = {"Description": f"{what}. {_ROWS}" if is_series else f"{what}."}
     if is_series:
         content |= {"RepetitionTime": decomposition["RepetitionTime"], "SamplingFrequency": "TR"}
-    if found := sources(decomposition):
-        content["Sources"] = found
+    content |= common_fields(decomposition)
     names = {component["Name"] for component in decomposition["Components"]}
     for column in columns:
         content[column] = _component(column, each) if column in names else _other(column)
@@ -113,6 +112,22 @@ def _other(column: str) -> Column:
 
 def _component(name: str, what: str) -> Column:
     return {"Description": f"Component {name}: {what}"}
+
+
+def common_fields(decomposition: Mapping[str, Any]) -> dict[str, Any]:
+    """What BIDS asks of every sidecar: the files it was made of, and what its space and resolution are.
+
+    The space is that of the BOLD, so that a BOLD file is its reference.
+    """
+    fields: dict[str, Any] = {}
+    dataset = decomposition["Dataset"]
+    if found := sources(decomposition):
+        fields["Sources"] = found
+        if dataset.get("Space"):
+            fields["SpatialReference"] = found[0]
+    if dataset.get("Resolution"):
+        fields["Resolution"] = dataset["Resolution"]
+    return fields
 
 
 def sources(decomposition: Mapping[str, Any]) -> list[str]:

@@ -88,7 +88,7 @@ def add_moments(
         if path is not None:
             found[run.label] = path
     delay = DELAY if config.fit.estimator == "linear" else DELAY + NEAREST
-    files = write_moments(folder, analysis, moments, {run: film for run, film in about.items() if film}, delay)
+    files = write_moments(folder, results, moments, {run: film for run, film in about.items() if film}, delay)
     files += write_storyboards(folder, analysis, moments, found, results.decomposition)
     return [file.relative_to(folder) for file in files]
 
