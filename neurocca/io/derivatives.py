@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 import neurocca
 from neurocca.config import Config
-from neurocca.errors import DataError, OutputError
+from neurocca.errors import OutputError
 from neurocca.io.analyses import RECORD, Analysis
 from neurocca.io.brains import Brain, read_maps
 from neurocca.io.dataset_files import write_dataset_files
 from neurocca.io.files import json_text, staged, write_text
+from neurocca.io.records import read_record
 from neurocca.io.surfaces import read_hemispheres
 from neurocca.io.table_sidecars import common_fields, map_columns, table_sidecar
-from neurocca.io.timeseries import check_file, read_table, write_table
+from neurocca.io.timeseries import read_table, write_table
 
 log = logging.getLogger(__name__)
 
@@ -185,17 +186,8 @@ def read_decomposition(output: Path, analysis: Analysis) -> dict[str, Any]:
     DataError
         When the file is damaged.
     """
-    path = analysis.file(output, RECORD)
-    check_file(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not valid JSON: {error}") from error
     needed = ("Subject", "Task", "Simulated", "Dataset", "Warnings", "Components", "Runs", "Inference")
-    missing = [key for key in needed if not isinstance(content, dict) or key not in content]
-    if missing or not isinstance(content["Dataset"], dict):
-        raise DataError(f"{path}: damaged: {missing[0] if missing else 'Dataset'!r} is missing.")
-    return content
+    return read_record(analysis.file(output, RECORD), needed)
 
 
 def read_features(output: Path, analysis: Analysis) -> set[str]:

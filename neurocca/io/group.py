@@ -1,6 +1,5 @@
 """Group results on disk: which analyses belong together, and the files over all of their participants."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,14 @@ import pandas as pd
 from nibabel import Nifti1Image
 from numpy.typing import NDArray
 
-from neurocca.errors import DataError
 from neurocca.io.analyses import Analysis, analyses_of
 from neurocca.io.dataset_files import BIDSIGNORE, DESCRIPTIONS, README
 from neurocca.io.derivatives import component_names
 from neurocca.io.files import json_text, write_text
 from neurocca.io.names import parse_name
 from neurocca.io.parcels import parcel_maps
-from neurocca.io.timeseries import check_file, read_table, write_table
+from neurocca.io.records import read_record
+from neurocca.io.timeseries import read_table, write_table
 
 RECORD = "desc-ccaGroup_decomposition.json"
 """How the name of a group's record ends."""
@@ -191,17 +190,8 @@ def read_group_record(output: Path, group: GroupAnalysis) -> dict[str, Any]:
     DataError
         When the file is damaged.
     """
-    path = group.file(output, RECORD)
-    check_file(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not valid JSON: {error}") from error
     needed = ("Task", "Dataset", "Participants", "Components", "Warnings", "LeftOut")
-    missing = [key for key in needed if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise DataError(f"{path}: damaged: {missing[0]!r} is missing.")
-    return content
+    return read_record(group.file(output, RECORD), needed)
 
 
 def read_group_tables(output: Path, group: GroupAnalysis) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:

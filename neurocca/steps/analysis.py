@@ -2,9 +2,6 @@
 
 import functools
 import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,6 @@ import pandas as pd
 from neurocca.cca.linear_base import LinearModel
 from neurocca.config import Config
 from neurocca.errors import DataError, OutputError
-from neurocca.inference.checks import InferenceWarning
 from neurocca.inference.fits import winner
 from neurocca.inference.held_out import held_out_test
 from neurocca.inference.permutation import permutation_test
@@ -31,6 +27,7 @@ from neurocca.steps.estimators import estimator_of
 from neurocca.steps.further import Further
 from neurocca.steps.inputs import analysis_of, made_of
 from neurocca.steps.moments import add_moments, film_weights
+from neurocca.steps.notes import noted
 from neurocca.steps.record import collect
 from neurocca.steps.report import draw_report
 from neurocca.steps.terminal import progress_bar
@@ -144,14 +141,14 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
     }
     notes: list[str] = []
     with (
-        _noted("held-out test", notes),
+        noted("held-out test", notes),
         progress_bar(test.n_permutations, f"sub-{recording.subject} held-out test") as done,
     ):
         held = held_out_test(cca, design.X, design.Y, rng=seeds[0], progress=done, **shared)
     fitted, sample, further = winner(held.estimator), None, None
     if hasattr(fitted, "whitened"):  # without it each permutation would be a training of networks
         with (
-            _noted("in-sample test", notes),
+            noted("in-sample test", notes),
             progress_bar(test.n_permutations, f"sub-{recording.subject} in-sample test") as done,
         ):
             # of steps the largest root, which is a correlation, as the report shows them
@@ -162,19 +159,6 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
         further = Further.of(assembled, held, shared, seeds[2], notes)
     results = collect(recording, assembled, config, fitted, held, sample, further, notes)
     return replace(results, film_weights=film_weights(held, design.X))
-
-
-@contextmanager
-def _noted(test: str, notes: list[str]) -> Iterator[None]:
-    """Collect what a test warns of; other warnings go where they would."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", InferenceWarning)
-        yield
-    for warning in caught:
-        if issubclass(warning.category, InferenceWarning):
-            notes.append(f"The {test} says: {warning.message}")
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def _feature_sources(store: FeatureStore, results: Results) -> dict[str, Any]:

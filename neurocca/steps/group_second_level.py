@@ -17,6 +17,7 @@ from neurocca.inference.schemes import CircularShift
 from neurocca.inference.subjects import ConsistencyResult, intersubject_consistency, loading_consistency
 from neurocca.steps.group_matching import Matching, unseen_variates
 from neurocca.steps.group_members import Member, common_columns, common_runs
+from neurocca.steps.notes import noted
 from neurocca.steps.terminal import progress_bar
 
 TFCE_PERMUTATIONS = 200
@@ -159,19 +160,6 @@ def consistency(
             progress=done,
         )
     return result, runs, notes
-
-
-@contextmanager
-def noted(test: str, notes: list[str]) -> Iterator[None]:
-    """Collect what a test warns of."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", InferenceWarning)
-        yield
-    for warning in caught:
-        if issubclass(warning.category, InferenceWarning):
-            notes.append(f"The {test} says: {warning.message}")
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from neurocca.io.recording import Recording
 from neurocca.steps.assemble import Assembled
 from neurocca.steps.group_joined import Joined, assemble_all, join, scaled, shrinkage_of
 from neurocca.steps.group_members import Member
-from neurocca.steps.group_second_level import noted
+from neurocca.steps.notes import noted
 from neurocca.steps.terminal import progress_bar
 
 LARGEST = 2**31
