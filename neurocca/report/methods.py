@@ -4,30 +4,18 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from neurocca.report.methods_statistics import statistics
 from neurocca.report.references import (
     ABRAHAM,
-    ANDREW,
-    BORCARD,
-    DE_HEER,
-    DUPRE_LA_TOUR,
     FRISTON,
     GLOVER,
     HANKE,
-    HARDOON,
     HARRIS,
-    HOTELLING,
     LINDQUIST,
-    LORENZO_SEVA,
-    NICHOLS,
-    PHIPSON,
-    PRICHARD,
-    STROTHER,
-    VINOD,
     VIRTANEN,
-    WINKLER,
     cite,
 )
-from neurocca.report.wording import ALPHA, counted, is_known, listing, noun, number
+from neurocca.report.wording import counted, is_known, listing, noun, number
 
 _HRF = {"spm": ("SPM", FRISTON), "glover": ("Glover", GLOVER)}
 
@@ -46,9 +34,7 @@ def methods(decomposition: Mapping[str, Any], features: Collection[str]) -> list
     return [
         f"{_data(d)} {_cleaning(d)}",
         _film(d, features),
-        _model(d),
-        f"{_held_out(d)} {_test(d)}",
-        *_further(d),
+        *statistics(d),
         *_software(d),
     ]
 
@@ -222,124 +208,3 @@ def _response(d: Mapping[str, Any]) -> str:
     derivatives = {"derivative": "its time derivative", "dispersion": "its dispersion derivative"}
     more = f", {listing([derivatives.get(e, e) for e in extra])}" if extra else ""
     return f"Features were convolved with the canonical haemodynamic response of {name}{source}{more}."
-
-
-def _model(d: Mapping[str, Any]) -> str:
-    s, k, fit = d["Shrinkage"], len(d["Components"]), d["Config"].get("fit", {})
-    loadings = (
-        f"Loadings are correlations of each feature with the film-side variate and of each {noun(d)} with the "
-        "brain-side variate."
-    )
-    if fit.get("estimator") == "deep":
-        return (
-            f"Film features and BOLD were related by deep canonical correlation analysis {cite(ANDREW)} with "
-            f"{counted(k, 'component')}: a network of one hidden layer for each side, trained for at most "
-            f"{fit['epochs']} epochs. {loadings}"
-        )
-    if fit.get("estimator") == "kernel":
-        return (
-            f"Film features and BOLD were related by kernel canonical correlation analysis {cite(HARDOON)} with "
-            f"{counted(k, 'component')}, Gaussian kernels as wide as the data's total variance, spanned by at most "
-            f"{fit['n_landmarks']} volumes, and shrinkage λ = {s['Features']:g} {_kernel_choice(fit)}. {loadings}"
-        )
-    chosen = f"λ = {s['Features']:g} for the features and λ = {s['BOLD']:g} for BOLD"
-    tried = [listing([f"{v:g}" for v in s[key]]) for key in ("GridFeatures", "GridBOLD")]
-    if len(s["GridFeatures"]) * len(s["GridBOLD"]) > 1:
-        grids = (
-            f"{tried[0]} for either side" if tried[0] == tried[1] else f"{tried[0]} (features) and {tried[1]} (BOLD)"
-        )
-        choice = (
-            f"The shrinkage λ was chosen from {grids} by leaving one run out at a time, for the largest mean "
-            f"of r|r| over the {counted(k, 'component')} in the left-out runs; the fit to all runs used {chosen}."
-        )
-    else:
-        choice = f"The shrinkage was fixed at {chosen}."
-    return (
-        f"Film features and BOLD were related by canonical correlation analysis {cite(HOTELLING)} with "
-        f"{counted(k, 'component')} and both covariance matrices shrunk towards a multiple of the identity, "
-        f"(1 − λ)S + λ(tr S/p)I {cite(VINOD)}. {choice} {loadings}"
-    )
-
-
-def _kernel_choice(fit: Mapping[str, Any]) -> str:
-    grid = listing([f"{v:g}" for v in fit["shrinkage_x"]])
-    return f"chosen from {grid} by leaving one run out at a time" if len(fit["shrinkage_x"]) > 1 else "as given"
-
-
-def _held_out(d: Mapping[str, Any]) -> str:
-    return (
-        "Generalisation was measured by leaving out one run at a time: shrinkage and weights were determined on the "
-        f"other {counted(len(d['Runs']) - 1, 'run')}, the left-out run was projected on them, and the correlations "
-        "of its two sides were averaged over left-out runs (held-out correlation)."
-    )
-
-
-def _test(d: Mapping[str, Any]) -> str:
-    inference, k = d["Inference"], len(d["Components"])
-    n = inference["NumberOfPermutations"]
-    many = k > 1 and "maximum" in inference["Correction"]
-    corrected = (
-        f", with the largest correlation of all {k} components as the null of each {cite(NICHOLS)}" if many else ""
-    )
-    return (
-        f"It was tested against {counted(n, 'permutation')}: {_scheme(inference)} In each permutation the weights for "
-        "all left-out runs were determined anew, with the shrinkage as chosen. p was (1 + b)/(1 + B), where b of B "
-        f"permutations reached the observed value {cite(PHIPSON)}{corrected}. A component counted as found when its "
-        f"held-out correlation had p < {ALPHA:g}. {_in_sample(d)}The random seed was {inference['Seed']}."
-    )
-
-
-def _in_sample(d: Mapping[str, Any]) -> str:
-    if all(component["PValueInSample"] is None for component in d["Components"]):
-        return ""
-    return (
-        "For comparison, the in-sample canonical correlations of the whitened "
-        "views were tested against the same kind of permutations, step by step: each was compared with the largest "
-        "that is left when the components before it are taken out of both sides, and no p-value was smaller than "
-        f"one before it {cite(WINKLER)}. As their shrinkage was chosen on the same data, that test "
-        "is somewhat liberal. "
-    )
-
-
-def _further(d: Mapping[str, Any]) -> list[str]:
-    """A paragraph on maps, feature spaces and halves of the runs, as far as there are any."""
-    sentences = []
-    if maps := d.get("Maps"):
-        sentences.append(
-            f"Which {noun(d, 2)} go with a component was tested by their correlations with the film-side variates "
-            f"against {counted(maps['NumberOfPermutations'], 'permutation')} of the same kind, corrected for all "
-            f"{noun(d, 2)} and components by the largest absolute correlation {cite(NICHOLS)}; the first component of "
-            "permutations without the components before it was the null of each, and no component counted for more "
-            f"than one before it {cite(WINKLER)}."
-        )
-    if d.get("Contributions"):
-        sentences.append(
-            f"The contribution of each feature space was found by variance partitioning {cite(BORCARD, DE_HEER)}: the "
-            "brain-side variate of the training runs was regressed on the features of that space, and on those of all "
-            "other spaces, with the penalty of the fit, and what these predicted for the left-out run was correlated "
-            "with its brain-side variate. The unique share of a space is the loss of r|r|, averaged over runs, when it "
-            f"is left out; what it explains alone and is not unique is shared with others {cite(DUPRE_LA_TOUR)}."
-        )
-    if halves := d.get("Stability"):
-        sentences.append(
-            f"Stability was measured between halves of the runs {cite(STROTHER)}, fitted separately with the shrinkage "
-            f"of the fit to all runs ({counted(halves['NumberOfSplits'], 'split')}), by the congruence of their "
-            f"loadings {cite(LORENZO_SEVA)}; the same was done with rearranged films for comparison."
-        )
-    return [" ".join(sentences)] if sentences else []
-
-
-def _scheme(inference: Mapping[str, Any]) -> str:
-    if inference["Scheme"] == "phase_randomize":
-        return (
-            "in every run, random phases were added to the Fourier coefficients of one side, the same to all its "
-            f"columns, which keeps their spectra and the correlations between them {cite(PRICHARD)}."
-        )
-    if inference["Scheme"] != "circular_shift":
-        return f"the sides were permuted against each other within runs ({inference['Scheme'].replace('_', ' ')})."
-    return (
-        "in every run, one side was shifted circularly in time against the other, by a random lag of at least "
-        f"{inference['MinShift']:g} s. Shifting keeps the autocorrelation of both sides, whereas shuffling single "
-        "volumes would destroy it and make almost any correlation look significant; shorter lags were left out "
-        "because the haemodynamic response would still overlap with itself, and no shift crossed the border of a run."
-    )
