@@ -13,6 +13,12 @@ class NeuroccaError(Exception):
     exit_code = 1
 
 
+class InvalidDatasetError(NeuroccaError):
+    """The dataset is not valid BIDS, and was asked to be (16)."""
+
+    exit_code = 16
+
+
 class UnknownLevelError(NeuroccaError):
     """The analysis level does not exist (17)."""
 

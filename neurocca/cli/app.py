@@ -32,8 +32,9 @@ Helper verbs (each has its own --help):
   neurocca reel OUTPUT_DIR --participant 01 -o FILE   a short film of the moments that drive a component
   neurocca demo [DIR]                             simulated example: film to report
 
-Exit codes: 0 ok; 1 unexpected failure; 17 unknown analysis level; 18 filters select nothing; 64 usage; 65 data error;
-66 no input; 73 output cannot be written; 75 content is not here yet (datalad get); 130 interrupted.
+Exit codes: 0 ok; 1 unexpected failure; 16 not valid BIDS; 17 unknown analysis level; 18 filters select nothing;
+64 usage; 65 data error; 66 no input; 73 output cannot be written; 75 content is not here yet (datalad get);
+130 interrupted.
 """
 
 
@@ -78,8 +79,16 @@ def _bids_app(arguments: list[str]) -> None:
     if args.analysis_level not in LEVELS:
         raise UnknownLevelError(f"analysis level {args.analysis_level!r} is none of {', '.join(LEVELS)}.")
     config, query = analysis_config(args), as_query(args)
+    if args.bids_validation:
+        from neurocca.io.bids_validation import check_valid
+
+        check_valid(args.bids_dir)
     if args.reports_only:
         _write_reports(args.output_dir, args.participant_label)
+    elif args.boilerplate_only:
+        from neurocca.steps.report import write_boilerplate
+
+        print(*write_boilerplate(args.output_dir), sep="\n")
     elif args.analysis_level == "group":
         _check_folders(args)
         _print(group_verdicts(args, query, " ".join(["neurocca", *arguments])), quiet=args.quiet)
@@ -108,7 +117,10 @@ def _bids_parser() -> Parser:
     add_group_options(parser)
     checks = parser.add_argument_group("checks")
     reports = "make the reports of results that are there again, and nothing else"
-    add(checks, "--reports-only", action="store_true", help=reports)
+    only = checks.add_mutually_exclusive_group()
+    add(only, "--reports-only", action="store_true", help=reports)
+    boilerplate = "write the methods text and references of results that are there, and nothing else"
+    add(only, "--boilerplate-only", action="store_true", help=boilerplate)
     add(
         checks,
         "--dry-run",

@@ -38,6 +38,10 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     add(data, "--bids-database-dir", type=Path, metavar="DIR", help="where pybids keeps its index of the datasets")
     add(data, "--t-r", type=float, metavar="SECONDS", help="repetition time, for data that do not say it")
+    valid = data.add_mutually_exclusive_group()
+    add(valid, "--bids-validation", action="store_true", help="refuse a dataset that the BIDS validator has errors in")
+    skip = "do not ask the BIDS validator (default): files that are read are checked by themselves"
+    add(valid, "--skip-bids-validation", action="store_true", help=skip)
     fetched = argparse.BooleanOptionalAction
     add(data, "--datalad-get", action=fetched, default=True, help="get the content of annexed inputs that is not here")
     add(data, "--datalad-drop", action="store_true", help="let go of the content that this command got, at the end")

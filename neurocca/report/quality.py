@@ -53,6 +53,7 @@ class Measure:
 
 
 MEASURES = (
+    Measure("Coverage", "coverage", 1.0, 0, " %", 100, limit=0.9, is_upper=False),
     Measure("VarianceRemoved", "variance removed", 1.0, 0, " %", 100),
     Measure("Autocorrelation", "autocorrelation", 1.0),
     Measure("MaxAbsZ", "largest |z|", 12.0, 1, limit=6.0),

@@ -64,7 +64,17 @@ def align_run(
     moved = None if run.confounds is None else read_displacement(run.confounds)
     volumes = quality_table(run.label, y, None if moved is None else moved[cut[0] : n_volumes - cut[1]])
     quality |= {"Reference": reference, "TemporalSNR": temporal_snr(y), **_motion(volumes)}
+    quality["Cuts"] = _cuts(series, run.onset, n_volumes * t_r)
     return x, y, quality, volumes
+
+
+def _cuts(series: list[FeatureSeries], onset: float, duration: float) -> list[float]:
+    """Seconds into the run of the film's cuts, where a feature says so."""
+    for one in series:
+        if "cut" in one.names:
+            times = one.times[one.data[:, one.names.index("cut")] > 0] + onset
+            return [round(float(at), 2) for at in times if 0 <= at < duration]
+    return []
 
 
 def _motion(volumes: pd.DataFrame) -> dict[str, float | None]:
@@ -134,6 +144,7 @@ def _quality(
         "DegreesOfFreedomRemoved": n_removed,
         "ConstantColumns": int(cleaned.constant.sum()),
         "MissingColumns": int(cleaned.missing.sum()),
+        "Coverage": round(float(cleaned.usable.mean()), 4),
         "VarianceRemoved": round(float(cleaned.removed[cleaned.usable].mean()), 4) if is_any else 0.0,
         "Autocorrelation": round(float(np.median(lagged)), 4) if is_any else 0.0,
         "MaxAbsZ": round(float(largest.max()), 3) if is_any else 0.0,

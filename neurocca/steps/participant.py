@@ -11,10 +11,11 @@ import pandas as pd
 
 from neurocca.config import Config
 from neurocca.errors import NoInputError, ParticipantsFailedError, UsageError
+from neurocca.io.analyses import analyses_of
 from neurocca.io.annex import check_here, is_unfetched
 from neurocca.io.derivatives import check_output, read_verdict
 from neurocca.io.fetch_record import source_datasets
-from neurocca.io.files import sha256, sweep
+from neurocca.io.files import one_line, sha256, sweep
 from neurocca.io.finished import is_finished, was_finished
 from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
@@ -172,6 +173,10 @@ def _analysed(
                     yield output / page, verdict
                 elif stop:
                     break
+        if run_log.failures and analyses_of(output):
+            tasks = {recording.subject: recording.task for recording in recordings}
+            failed = [(label, tasks[label], one_line(error)) for label, error in run_log.failures.items()]
+            write_index(output, failed)
     finally:
         sweep(output, is_new)  # what processes that were given up have left
 

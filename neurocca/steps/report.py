@@ -67,12 +67,18 @@ def _check_lengths(tables: dict[str, Any], results: Path, analysis: Analysis) ->
             )
 
 
-def write_index(output: Path) -> None:
+def write_index(output: Path, failed: Sequence[tuple[str, str, str]] = ()) -> None:
     """Write what is of all analyses of an output directory: ``index.html``, and ``logs/CITATION.md`` and ``.bib``.
 
     Damaged results, and reports that are missing, are named in it.
+
+    Parameters
+    ----------
+    output : Path
+    failed : sequence of (subject, task, reason)
+        Participants that failed just now.
     """
-    rows, described = [], []
+    rows, described = [failed_row(subject, task, "", reason) for subject, task, reason in failed], []
     for analysis in analyses_of(output):
         try:
             record = read_decomposition(output, analysis)
@@ -84,9 +90,37 @@ def write_index(output: Path) -> None:
             reason = one_line(error).removeprefix(f"{output}/")
             rows.append(failed_row(analysis.subject, analysis.task, variant, f"damaged results: {reason}"))
     write_text(output / "index.html", render_index(rows, _group_rows(output)))
-    if described:
-        for ending, text in zip(("md", "bib"), citation(described), strict=True):
-            write_text(output / "logs" / f"CITATION.{ending}", text)
+    _write_citation(output, described)
+
+
+def write_boilerplate(output: Path) -> list[Path]:
+    """Write the methods text of all analyses of an output directory, and what it cites.
+
+    Raises
+    ------
+    NoInputError
+        When there are no results.
+    DataError
+        When some are damaged.
+    """
+    return _write_citation(
+        output, [(read_decomposition(output, one), read_features(output, one)) for one in _found(output)]
+    )
+
+
+def _write_citation(output: Path, described: Sequence[tuple[Any, Any]]) -> list[Path]:
+    if not described:
+        return []
+    files = [output / "logs" / f"CITATION.{ending}" for ending in ("md", "bib")]
+    for file, text in zip(files, citation(described), strict=True):
+        write_text(file, text)
+    return files
+
+
+def _found(output: Path) -> list[Analysis]:
+    if not (found := analyses_of(output)):
+        raise NoInputError(f"{output}: no neurocca results: run the participant level first.")
+    return found
 
 
 def _group_rows(output: Path) -> list[dict[str, Any]]:
@@ -101,9 +135,7 @@ def _group_rows(output: Path) -> list[dict[str, Any]]:
 
 def write_reports(output: Path, labels: Sequence[str] = ()) -> list[Path]:
     """Make the reports of the asked participants again; by default all, and those of groups."""
-    found = analyses_of(output)
-    if not found:
-        raise NoInputError(f"{output}: no neurocca results: run the participant level first.")
+    found = _found(output)
     asked = {label.removeprefix("sub-") for label in labels} or {analysis.subject for analysis in found}
     if unknown := sorted(asked - {analysis.subject for analysis in found}):
         raise NoMatchError(f"{output}: no results of participant {', '.join(unknown)}.")

@@ -105,6 +105,42 @@ def test_quiet_and_reports_only(parcel_dataset, capsys, monkeypatch):
     assert page.read_bytes() == before
 
 
+def test_boilerplate_alone(parcel_dataset, capsys, monkeypatch):
+    monkeypatch.chdir(parcel_dataset)
+    command = ["dataset", "out", "participant", "--participant-label", "01"]
+    assert main([*command, "--boilerplate-only"]) == 66
+    assert "no neurocca results" in capsys.readouterr().err
+    assert main([*command, "--features", "features.h5", "--config-file", "config.toml", "-q"]) == 0
+    files = [parcel_dataset / f"out/logs/CITATION.{ending}" for ending in ("md", "bib")]
+    before = [file.read_bytes() for file in files]
+    for file in files:
+        file.unlink()
+    assert main([*command, "--boilerplate-only"]) == 0
+    assert capsys.readouterr().out.split() == ["out/logs/CITATION.md", "out/logs/CITATION.bib"]
+    assert [file.read_bytes() for file in files] == before
+    assert main([*command, "--boilerplate-only", "--reports-only"]) == 64
+
+
+def test_the_validator_is_asked_where_one_wants_to_know(parcel_dataset, capsys, monkeypatch):
+    monkeypatch.chdir(parcel_dataset)
+    command = ["participant", "--features", "features.h5", "--bids-validation"]
+    assert main(["dataset", "out", *command]) == 16
+    said = capsys.readouterr().err
+    assert "is not valid BIDS: " in said
+    assert said.count("\n") == 1
+    assert not (parcel_dataset / "out").exists()
+    valid = parcel_dataset / "valid"
+    (valid / "sub-01/beh").mkdir(parents=True)
+    (valid / "README").write_text("A dataset of one participant, simulated, to be looked at by a validator.\n" * 4)
+    (valid / "dataset_description.json").write_text('{"Name": "valid", "BIDSVersion": "1.10.0", "DatasetType": "raw"}')
+    (valid / "sub-01/beh/sub-01_task-film_beh.json").write_text("{}")
+    (valid / "sub-01/beh/sub-01_task-film_beh.tsv").write_text("trial\n1\n")
+    assert main(["valid", "out", *command]) == 66  # valid, and without BOLD
+    monkeypatch.setattr("neurocca.io.bids_validation.PROGRAMS", ("no-such-validator",))
+    assert main(["valid", "out", *command]) == 66
+    assert "pip install bids-validator-deno" in capsys.readouterr().err
+
+
 def test_a_dry_run_says_what_it_takes(parcel_dataset, capsys, monkeypatch):
     monkeypatch.chdir(parcel_dataset)
     command = ["dataset", "out", "participant", "--features", "features.h5", "--config-file", "config.toml"]

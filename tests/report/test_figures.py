@@ -214,6 +214,16 @@ def test_time_courses_do_not_depend_on_the_scale_of_a_run(rng):
     assert plain == scaled
 
 
+def test_cuts_of_the_film_are_ticks_where_they_lie_in_the_window(rng):
+    film, brain = rng.normal(size=(2, 150))
+    runs = [{"Run": "1", "Kept": 150, "FirstKept": 0, "Cuts": [4.0, 100.0, 5000.0]}]
+    plain = figures.time_courses(film, brain, runs=[{**runs[0], "Cuts": []}], t_r=2.0, name="a")
+    ticked = figures.time_courses(film, brain, runs=runs, t_r=2.0, name="a")
+    assert "ticks: cuts of the film" in ticked
+    assert "ticks" not in plain
+    assert ticked.count("<path") == plain.count("<path") + 2  # the third lies beyond the run
+
+
 def test_a_spike_is_cut_off_and_marked_and_leaves_the_rest_as_high_as_it_was(rng):
     runs = [{"Run": "1", "Kept": 150, "FirstKept": 0}]
     film, brain = rng.normal(size=(2, 150))

@@ -41,7 +41,8 @@ def time_courses(
     stimulus, bold : array, shape (n,)
         Variates of runs that were left out of the fit, stacked in order.
     runs : sequence of mappings
-        ``Runs`` of the decomposition; Run, Kept and FirstKept are read.
+        ``Runs`` of the decomposition; Run, Kept and FirstKept are read, and Cuts, seconds into the run, where it is
+        known when the film cuts.
     t_r : float
         Repetition time in seconds.
     name : str
@@ -65,11 +66,14 @@ def time_courses(
         for side, colour in zip(shown, (FILM, BRAIN), strict=True):
             zoom.plot(minutes, side, color=colour, linewidth=1.6)
         zoom.set_xlim(minutes[0], minutes[-1])
+        cuts = [at / 60 for at in runs[run].get("Cuts", ()) if minutes[0] <= at / 60 <= minutes[-1]]
         cut = [_cut_spikes(overview, np.arange(bounds[-1]) * t_r / 60, smooth), _cut_spikes(zoom, minutes, shown)]
         for ax in (overview, zoom):
             ax.set_ylabel("z")
             ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10], symmetric=True))
-        zoom.set_xlabel(f"minutes into run {runs[run]['Run']}  (the shaded window; here r = {number(r)})")
+        zoom.vlines(cuts, 0, 0.06, transform=zoom.get_xaxis_transform(), color=MUTED, linewidth=1.2, zorder=3)
+        ticks = "; ticks: cuts of the film" * bool(cuts)
+        zoom.set_xlabel(f"minutes into run {runs[run]['Run']}  (the shaded window; here r = {number(r)}{ticks})")
         _key(fig.add_axes((0, 1 - 18 / 282, 1, 18 / 282)), width)
         alt = (
             f"Film and brain variates of {len(runs)} runs, each by the fit that has not seen it, and in {where}, where "
