@@ -22,7 +22,14 @@ def add_analysis_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_fit(group: argparse._ArgumentGroup) -> None:
-    add(group, "--config-file", type=Path, metavar="TOML", help="configuration, see pipelines/studyforrest.toml")
+    add(
+        group,
+        "--config-file",
+        "--model",
+        type=Path,
+        metavar="TOML",
+        help="configuration, see pipelines/studyforrest.toml",
+    )
     add(group, "--estimator", metavar="KIND", help="linear (default), kernel or deep canonical correlation analysis")
     add(group, "--n-components", type=int, metavar="K", help="canonical components (default: 5)")
     shrinkage = "of features and BOLD, from 0 (CCA) to 1 (PLS); one number for both, or auto (default): cross-validated"

@@ -122,7 +122,7 @@ def _bids_parser() -> Parser:
     boilerplate = "write the methods text and references of results that are there, and nothing else"
     add(only, "--boilerplate-only", action="store_true", help=boilerplate)
     add(
-        checks,
+        only,
         "--dry-run",
         action="store_true",
         help="say what would be read, and roughly what it takes; write nothing",
@@ -133,6 +133,7 @@ def _bids_parser() -> Parser:
         action="store_true",
         help="end with the first participant that fails; a missing run is an error",
     )
+    add(checks, "--notrack", action="store_true", help="nothing: no use is ever tracked (for scripts that say it)")
     return parser
 
 
@@ -162,7 +163,7 @@ def _demo(arguments: list[str]) -> None:
     start_logging(args.verbose)
     args.bids_dir, args.output_dir = args.directory / "dataset", args.directory / "derivatives"
     args.work_dir = args.directory / "work"
-    args.features = args.t_r = args.datalad_get = args.datalad_drop = None
+    args.features = args.t_r = args.datalad_get = args.datalad_drop = args.datalad_jobs = None
     if (args.bids_dir / "dataset_description.json").is_file():
         print(f"Using the film and simulated BOLD in {args.bids_dir}")
     else:
@@ -208,7 +209,7 @@ def _run_participants(args: argparse.Namespace, config: Config, query: Query, co
     from neurocca.steps.content import MissingContent
     from neurocca.steps.participant import run_participants
 
-    content = MissingContent() if args.datalad_get else None
+    content = MissingContent(args.datalad_jobs) if args.datalad_get else None
     verdicts = run_participants(
         args.bids_dir,
         args.output_dir,
@@ -244,6 +245,8 @@ def _print(verdicts: Iterable[tuple[Path, Any]], *, quiet: bool) -> None:
 
 def _check_folders(args: argparse.Namespace) -> None:
     check_jobs(args.n_jobs)
+    if args.datalad_jobs is not None and args.datalad_jobs < 1:
+        raise UsageError(f"--datalad-jobs {args.datalad_jobs}: at least 1.")
     is_used = args.features is None or args.low_mem or args.work_dir is not None
     if is_used and (work := args.work_dir or Path("work")).resolve().is_relative_to(args.bids_dir.resolve()):
         raise UsageError(f"the working directory {work} lies in the input directory {args.bids_dir}.")

@@ -11,7 +11,7 @@ from neurocca.io.query import Query, named_folders, read_filters
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `as_query` reads."""
     data = parser.add_argument_group("which data")
-    several: dict[str, Any] = {"nargs": "+", "default": [], "metavar": "LABEL"}
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": [], "metavar": "LABEL"}
     add(data, "--participant-label", **several, help="participants (default: all)")
     add(data, "-t", "--task-id", metavar="TASK", help="task, where the dataset has more than one")
     add(data, "--session-label", **several, help="sessions (default: all)")
@@ -44,6 +44,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     add(valid, "--skip-bids-validation", action="store_true", help=skip)
     fetched = argparse.BooleanOptionalAction
     add(data, "--datalad-get", action=fetched, default=True, help="get the content of annexed inputs that is not here")
+    add(data, "--datalad-jobs", type=int, default=4, metavar="N", help="files that are got at a time (default: 4)")
     add(data, "--datalad-drop", action="store_true", help="let go of the content that this command got, at the end")
     add(data, "--features", type=Path, metavar="FILE", help="feature store (default: made from the events' films)")
 

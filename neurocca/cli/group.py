@@ -45,4 +45,5 @@ def group_verdicts(args: argparse.Namespace, query: Query, command: str) -> "Ite
         tfce=args.tfce,
         n_jobs=args.n_jobs,
         command=command,
+        resume=args.resume,
     )

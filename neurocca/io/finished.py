@@ -7,15 +7,18 @@ from typing import Any
 
 from neurocca.io.analyses import Analysis
 from neurocca.io.files import json_text, sha256, write_text
+from neurocca.io.group import GroupAnalysis
 
 
-def mark_finished(output: Path, analysis: Analysis, made_of: Mapping[str, Any], results: Iterable[Path]) -> None:
+def mark_finished(
+    output: Path, analysis: Analysis | GroupAnalysis, made_of: Mapping[str, Any], results: Iterable[Path]
+) -> None:
     """Write down that all of an analysis is there: its results, and its report.
 
     Parameters
     ----------
     output : Path
-    analysis : Analysis
+    analysis : Analysis or GroupAnalysis
     made_of : mapping
         All that the results depend on, as JSON has it.
     results : iterable of Path
@@ -25,12 +28,12 @@ def mark_finished(output: Path, analysis: Analysis, made_of: Mapping[str, Any], 
     write_text(_mark(output, analysis), json_text({"MadeOf": made_of, "Results": digests}))
 
 
-def was_finished(output: Path, analysis: Analysis) -> bool:
+def was_finished(output: Path, analysis: Analysis | GroupAnalysis) -> bool:
     """Whether there is a mark at all: without one, nothing has to be looked at."""
     return _mark(output, analysis).is_file()
 
 
-def is_finished(output: Path, analysis: Analysis, made_of: Mapping[str, Any]) -> bool:
+def is_finished(output: Path, analysis: Analysis | GroupAnalysis, made_of: Mapping[str, Any]) -> bool:
     """Whether an analysis of the same inputs and options is there, with all its results as they were written."""
     try:
         mark = json.loads(_mark(output, analysis).read_text(encoding="utf-8"))
@@ -44,5 +47,5 @@ def is_finished(output: Path, analysis: Analysis, made_of: Mapping[str, Any]) ->
         return False
 
 
-def _mark(output: Path, analysis: Analysis) -> Path:
+def _mark(output: Path, analysis: Analysis | GroupAnalysis) -> Path:
     return output / "logs" / f"{analysis.stem}_finished.json"

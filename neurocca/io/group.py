@@ -16,6 +16,7 @@ from neurocca.io.files import json_text, write_text
 from neurocca.io.names import parse_name
 from neurocca.io.parcels import parcel_maps
 from neurocca.io.records import read_record
+from neurocca.io.table_sidecars import common_fields, map_columns, table_sidecar
 from neurocca.io.timeseries import read_table, write_table
 
 RECORD = "desc-ccaGroup_decomposition.json"
@@ -147,12 +148,10 @@ def write_group(folder: Path, group: GroupAnalysis, results: GroupResults) -> No
     write_text(group.file(folder, RECORD), json_text(results.decomposition))
     for name, table in results.tables.items():
         write_table(group.file(folder, f"{name}.tsv"), table)
-        if name.endswith("_timeseries"):
-            sidecar = {"RepetitionTime": results.decomposition["RepetitionTime"], "SamplingFrequency": "TR"}
-            write_text(group.file(folder, f"{name}.json"), json_text(sidecar))
-    resolution = results.decomposition["Dataset"].get("Resolution")
+        sidecar = table_sidecar(name, list(table.columns), results.decomposition)
+        write_text(group.file(folder, f"{name}.json"), json_text(sidecar))
     for name, maps in results.maps.items():
-        about = {"Description": MAPS[name]} | ({"Resolution": resolution} if resolution else {})
+        about = {"Description": f"{MAPS[name]}."} | common_fields(results.decomposition)
         _write_maps(group.file(folder, name), maps, results, about)
     for name, text in ((".bidsignore", BIDSIGNORE), ("descriptions.tsv", DESCRIPTIONS), ("README.md", README)):
         write_text(folder / name, text)
@@ -177,7 +176,10 @@ def _write_maps(stem: Path, maps: NDArray, results: GroupResults, about: dict[st
         Voxels(results.mask).write(maps, stem, names, about)
         return
     write_table(stem.with_name(f"{stem.name}.tsv"), parcel_maps(maps, results.responses, names))
-    write_text(stem.with_name(f"{stem.name}.json"), json_text({"MapNames": names, **about}))
+    # t has no limits, p begins at 0, and all others are correlations
+    lowest = None if "stat-t_" in stem.name else 0 if "stat-p_" in stem.name else -1
+    columns = map_columns(names, about["Description"].rstrip("."), lowest)
+    write_text(stem.with_name(f"{stem.name}.json"), json_text({"MapNames": names, **about, **columns}))
 
 
 def read_group_record(output: Path, group: GroupAnalysis) -> dict[str, Any]:

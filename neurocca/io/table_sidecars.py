@@ -1,6 +1,7 @@
 """Sidecars of the tables: what each is, of what it was made, and what its columns are."""
 
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,15 @@ _OTHERS: dict[str, Column] = {
     "framewise_displacement": {"Description": "How far the head moved since the volume before", "Units": "mm"},
     "dvars": {"Description": "Root mean square over columns of the change since the volume before, in their standard "
               "deviations"},
+    "participant": {"Description": "Participant"},
+    "own_component": {"Description": "The component in the participant's own results"},
+    "sign": {"Description": "What the participant's own component is multiplied by", "Levels": {
+        "1": "as it is", "-1": "turned"}},
+    "similarity": {"Description": "Cosine of what the component holds of the film with the mean of the others'", **_R},
+    "r_held_out": {"Description": "Held-out correlation in the participant's own results", **_R},
+    "p_held_out": {"Description": "Its p, corrected over components", "Minimum": 0, "Maximum": 1},
+    "r_others": {"Description": "Correlation of the BOLD side in unseen runs with the mean of the others'", **_R},
+    "map_congruence": {"Description": "Congruence of the map with the mean of the others'", **_R},
     "global_signal": {"Description": "Mean over columns, each of unit variance"},
 }  # fmt: skip
 """Columns that are no component."""
@@ -61,9 +71,28 @@ _TABLES = {
     ),
     "desc-cca_peaks": ("Where the loadings of voxels are highest and lowest", ""),
     "desc-ccaQuality_timeseries": ("Quality of the cleaned BOLD, volume by volume", ""),
+    "desc-ccaGroup_matches": ("Which of each participant's components is which of the group's", ""),
+    "desc-ccaGroup_loadings": (
+        "Mean over participants of the correlation of each feature with the stimulus-side canonical variates",
+        "mean correlation",
+    ),
+    "desc-ccaGroup_permutations": (
+        "Intersubject correlation of BOLD-side variates in unseen runs under permutation",
+        "mean intersubject correlation",
+    ),
+    "desc-ccaShared_loadings": (
+        "Correlation of each feature with the film's variates of the fit of film and all brains", "correlation"
+    ),
+    "desc-ccaShared_timeseries": ("Time courses that film and all brains share", "shared time course"),
+    "desc-ccaSharedOneMap_permutations": (
+        "Held-out correlation of film and left-out participants, mean over these, under permutation, with the same "
+        "weights for all", "mean held-out correlation"
+    ),
     "desc-cca_recovery": ("How well planted components were found (simulated data)", ""),
 }  # fmt: skip
 """What a table is, and what its columns of components hold."""
+
+_IS_COMPONENT = re.compile(r"(cca|shared|onemap)_\d+")
 
 _ROWS = "One row per kept volume, the runs in the order of Runs in the decomposition."
 
@@ -90,18 +119,15 @@ def table_sidecar(name: str, columns: Sequence[str], decomposition: Mapping[str,
     if is_series:
         content |= {"RepetitionTime": decomposition["RepetitionTime"], "SamplingFrequency": "TR"}
     content |= common_fields(decomposition)
-    names = {component["Name"] for component in decomposition["Components"]}
     for column in columns:
-        content[column] = _component(column, each) if column in names else _other(column)
+        content[column] = _component(column, each) if _IS_COMPONENT.fullmatch(column) else _other(column)
     return content
 
 
-def map_columns(names: Sequence[str], what: str, lowest: float = -1) -> dict[str, Column]:
-    """Columns of a table of parcels that holds one map per component."""
-    return {
-        "parcel": _OTHERS["parcel"],
-        **{name: {**_component(name, what), "Minimum": lowest, "Maximum": 1} for name in names},
-    }
+def map_columns(names: Sequence[str], what: str, lowest: float | None = -1) -> dict[str, Column]:
+    """Columns of a table of parcels that holds one map per component: from lowest to 1, or of any size (None)."""
+    limits: Column = {} if lowest is None else {"Minimum": lowest, "Maximum": 1}
+    return {"parcel": _OTHERS["parcel"], **{name: {**_component(name, what), **limits} for name in names}}
 
 
 def _other(column: str) -> Column:
@@ -123,7 +149,7 @@ def common_fields(decomposition: Mapping[str, Any]) -> dict[str, Any]:
     dataset = decomposition["Dataset"]
     if found := sources(decomposition):
         fields["Sources"] = found
-        if dataset.get("Space"):
+        if dataset.get("Space") and decomposition.get("Level") != "group":
             fields["SpatialReference"] = found[0]
     if dataset.get("Resolution"):
         fields["Resolution"] = dataset["Resolution"]
@@ -132,6 +158,8 @@ def common_fields(decomposition: Mapping[str, Any]) -> dict[str, Any]:
 
 def sources(decomposition: Mapping[str, Any]) -> list[str]:
     """Input files as BIDS URIs, ``bids:NAME:PATH`` with a name of ``DatasetLinks``; others are left out."""
+    if decomposition.get("Level") == "group":  # made of results that lie beside it
+        return [f"bids::{entry['Path']}" for entry in decomposition["Inputs"]]
     links = decomposition.get("DatasetLinks", {})
     if not links:
         return []

@@ -20,6 +20,7 @@ from neurocca.io.cleaned import RunCache
 from neurocca.io.derivatives import Results, verdict_table, write_results
 from neurocca.io.files import sha256, staged
 from neurocca.io.finished import mark_finished
+from neurocca.io.leftovers import remove_leftovers
 from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
 from neurocca.steps.assemble import Assembled, assemble, check_design
@@ -103,6 +104,8 @@ class ParticipantAnalysis:
                 raise
             except Exception as error:  # the results are good
                 failure = error
+            kept = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+        remove_leftovers(self.output_dir, analysis, kept)
         if failure is not None:
             raise failure
         mark_finished(self.output_dir, analysis, depends, files)

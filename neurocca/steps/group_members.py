@@ -120,8 +120,8 @@ def _member(data: ReportData, digest: str) -> Member:
     responses: tuple[str, ...] = ()
     if data.maps is not None:
         volumes = np.asarray(data.maps.dataobj, dtype=np.float32)
-        inside = volumes.any(axis=3)
-        mask = Nifti1Image(inside.astype(np.uint8), data.maps.affine)
+        inside = np.asarray(volumes.any(axis=3))
+        mask = _mask(inside, data.maps)
         maps = volumes[inside].T.astype(float)
     elif data.response_loadings is not None:
         maps = data.response_loadings[names].to_numpy(float).T
@@ -211,7 +211,17 @@ def common_columns(members: Sequence[Member]) -> tuple[NDArray, tuple[str, ...],
     inside = np.all(insides, axis=0)
     _check_any(int(inside.sum()))
     stack = [m.maps[:, inside[own]] for m, own in zip(members, insides, strict=True)]
-    return np.stack(stack), (), Nifti1Image(inside.astype(np.uint8), reference.affine)
+    return np.stack(stack), (), _mask(inside, reference)
+
+
+def _mask(inside: NDArray[np.bool_], grid: Nifti1Image) -> Nifti1Image:
+    """Image of the voxels that are inside, in the space that the grid says it is in."""
+    made = Nifti1Image(inside.astype(np.uint8), grid.affine)
+    code = int(grid.header["sform_code"])
+    if code:
+        made.set_sform(grid.affine, code)
+        made.set_qform(grid.affine, code)
+    return made
 
 
 def _check_any(n: int) -> None:

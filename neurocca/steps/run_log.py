@@ -3,7 +3,10 @@
 import resource
 import sys
 import time
+import traceback
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,43 +29,61 @@ class RunLog:
     Attributes
     ----------
     failures : dict
-        Errors by participant label.
+        Errors of participants by their labels.
     """
 
     def __init__(self, output: Path, command: str) -> None:
         self.failures: dict[str, Exception] = {}
         self._folder = output / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4()}"
         self._output = output
-        self._is_any = False
+        self._is_any, self._is_said = False, True
         self._lines = [f"{_now()} neurocca {neurocca.__version__}: {command}"]
         self._crashes: dict[str, str] = {}
 
     def add(self, outcome: Outcome[Any]) -> None:
         """Note what came of a participant."""
         label, error = outcome.recording.subject, outcome.error
+        if error is not None:
+            self.failures[label] = error
+        self.note(f"sub-{label}", outcome.seconds, error)
+
+    def note(self, name: str, seconds: float, error: Exception | None = None) -> None:
+        """Note what came of a participant or a group, and after what time."""
         if error is None:
             self._is_any = True
-            self._lines.append(f"{_now()} sub-{label}: done in {outcome.seconds:.1f} s")
+            self._lines.append(f"{_now()} {name}: done in {seconds:.1f} s")
             return
-        self.failures[label] = error
-        name = "" if isinstance(error, NeuroccaError) else f"{type(error).__name__}: "
-        self._lines.append(f"{_now()} sub-{label}: failed after {outcome.seconds:.1f} s: {name}{error}")
-        self._crashes[label] = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+        self._is_said = self._is_said and isinstance(error, NeuroccaError)
+        kind = "" if isinstance(error, NeuroccaError) else f"{type(error).__name__}: "
+        self._lines.append(f"{_now()} {name}: failed after {seconds:.1f} s: {kind}{error}")
+        self._crashes[name] = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Note what comes of a block; where it fails, the log is written at once."""
+        began = time.perf_counter()
+        try:
+            yield
+        except Exception as error:
+            error.add_note(traceback.format_exc())
+            self.note(name, time.perf_counter() - began, error)
+            self.write()
+            raise
+        self.note(name, time.perf_counter() - began)
 
     def write(self) -> None:
         """Write the log, and a file for every crash.
 
         Not where nothing was done: one line has said then what to mend, and the output directory is as it was.
         """
-        is_said = all(isinstance(error, NeuroccaError) for error in self.failures.values())
-        if not self._output.exists() or (is_said and not self._is_any):
+        if not self._output.exists() or (self._is_said and not self._is_any):
             return
         own, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         mebibytes = max(own, others) / (2**20 if sys.platform == "darwin" else 2**10)
         self._lines.append(f"{_now()} ended; largest process {mebibytes:.0f} MiB")
         write_text(self._folder / "neurocca.log", "\n".join(self._lines) + "\n")
-        for label, text in self._crashes.items():
-            write_text(self._folder / f"crash-sub-{label}.txt", text.rstrip() + "\n")
+        for name, text in self._crashes.items():
+            write_text(self._folder / f"crash-{name}.txt", text.rstrip() + "\n")
 
 
 def _now() -> str:

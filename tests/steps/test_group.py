@@ -7,10 +7,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from nibabel import Nifti1Image
 
 from neurocca import LinearCCA, held_out_test
 from neurocca.cli import main
@@ -24,7 +26,7 @@ from neurocca.io.store import FeatureStore, write_store
 from neurocca.steps.analysis import analyse
 from neurocca.steps.assemble import assemble
 from neurocca.steps.group_matching import match_members
-from neurocca.steps.group_members import Member, read_members
+from neurocca.steps.group_members import Member, _mask, common_columns, read_members
 from neurocca.steps.group_report import draw_groups
 from neurocca.steps.group_second_level import consistency, second_level
 from tests.conftest import ar1
@@ -206,6 +208,50 @@ def scramble(out: Path, subject: str, order: list[int], signs: list[int]) -> Non
     record = json.loads(path.read_text())
     record["Components"] = [{**record["Components"][i], "Name": names[j]} for j, i in enumerate(order)]
     path.write_text(json.dumps(record))
+
+
+def test_what_is_there_is_not_done_again_and_what_changed_is(group, study, tmp_path, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(group, out)
+    capsys.readouterr()
+    assert main(command(study, out, shared=True)) == 0
+    assert "as before: nothing has changed" in capsys.readouterr().out
+    assert sorted(path.name for path in out.rglob("*") if path.is_file()) == sorted(
+        path.name for path in group.rglob("*") if path.is_file()
+    )
+    (log,) = out.glob("logs/*_*/neurocca.log")
+    assert "task-film: done in" in log.read_text()
+    # without the fit of all brains, its maps and tables are not left beside the new record
+    assert list(out.glob("task-film_desc-ccaShared*"))
+    assert main(command(study, out)) == 0
+    assert "as before" not in capsys.readouterr().out
+    assert not list(out.glob("task-film_desc-ccaShared*"))
+    assert len(list(out.glob("logs/*_*/neurocca.log"))) == 2
+    loadings = next(out.glob("sub-03/func/*_desc-ccaStimulus_loadings.tsv"))
+    loadings.write_text(loadings.read_text().replace("shared\t1\t", "shared\t1\t-"))
+    assert main(command(study, out)) in (0, 65)
+    assert "as before" not in capsys.readouterr().out
+
+
+def test_bold_that_is_other_than_what_participants_were_analysed_with_is_refused(study, copy, capsys, tmp_path):
+    shutil.copytree(study / "dataset", tmp_path / "dataset")
+    record = copy / "sub-02/func/sub-02_task-film_desc-cca_decomposition.json"
+    content = json.loads(record.read_text())
+    content["Inputs"] = [{"Path": "sub-02/func/sub-02_task-film_run-1_bold.csv", "SHA256": "0" * 64}]
+    record.write_text(json.dumps(content))
+    fails(capsys, command(study, copy, shared=True), 65, "run-1_bold.csv: was changed since sub-02 was analysed")
+
+
+def test_maps_of_the_group_lie_in_the_space_of_the_participants(rng):
+    images = []
+    for _ in range(2):
+        image = Nifti1Image(rng.normal(size=(4, 4, 4, 2)).astype(np.float32), np.diag([2.0, 2, 2, 1]))
+        image.set_sform(image.affine, 4)
+        images.append(image)
+    members = [SimpleNamespace(subject=str(i), mask=_mask(np.ones((4, 4, 4), bool), image), maps=np.ones((2, 64)))
+               for i, image in enumerate(images)]  # fmt: skip
+    _, _, mask = common_columns(members)
+    assert int(mask.header["sform_code"]) == int(mask.header["qform_code"]) == 4
 
 
 def test_order_and_signs_of_a_participants_components_do_not_matter(study, group, copy):

@@ -74,6 +74,23 @@ def test_what_results_depend_on_makes_them_anew(analysed, capsys, monkeypatch):
     assert again(analysed, capsys)
 
 
+def test_nothing_of_an_earlier_fit_is_left_beside_the_new_one(analysed, capsys):
+    before = {path.name for path in results_of(analysed / "out")}
+    assert any("stat-p_" in name for name in before)
+    assert main(command(analysed, "--participant-label", "01", "--n-components", "1", "--shrinkage", "0.3")) == 0
+    after = {path.name for path in results_of(analysed / "out")}
+    gone = before - after
+    assert any("cca01" in name for name in gone)
+    assert not any("cca01" in name for name in after)
+    assert {name for name in gone if "hrinkage" in name}
+    # those of others, and of other spaces, stay
+    other = analysed / "out/sub-01/func/sub-01_task-film_space-T1w_desc-cca_mixing.tsv"
+    other.write_text("cca_00\n1\n")
+    assert main(command(analysed, "--participant-label", "01", "--estimator", "kernel", "--n-permutations", "9")) == 0
+    assert not list((analysed / "out/sub-01/func").glob("*stat-p_*"))
+    assert other.is_file()
+
+
 @pytest.mark.parametrize("name", ["desc-cca_mixing.tsv", "desc-cca_decomposition.json", "desc-cca_components.tsv"])
 def test_damaged_and_missing_results_are_made_anew(analysed, capsys, name):
     before = contents(analysed)

@@ -108,7 +108,9 @@ def test_one_participant_fails_and_is_named_and_the_others_are_done(parcel_datas
         return
     assert str(out / "sub-02_task-film.html") in printed.stdout
     assert (out / "sub-02/func").is_dir()
-    assert "sub-02" in (out / "index.html").read_text()
+    index = (out / "index.html").read_text()
+    assert "sub-02" in index
+    assert "<b>sub-01</b>, task film: " in index  # and how it failed
     assert not [path for path in out.iterdir() if path.name.startswith(".tmp")]
     (log,) = out.glob("logs/*_*/neurocca.log")
     assert "sub-01: failed after" in log.read_text()
