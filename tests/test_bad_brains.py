@@ -4,6 +4,9 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +15,11 @@ import pandas as pd
 import pytest
 
 from neurocca.cli import main
+from neurocca.config import Config
+from neurocca.io.layout import find_recordings
+from neurocca.io.query import Query
+from neurocca.io.store import FeatureStore
+from neurocca.steps.assemble import assemble
 from tests import planted
 
 CONFIG = """
@@ -163,6 +171,57 @@ def test_other_kinds_are_damaged_too(dataset, capsys, space, damage, message):
     assert re.search(message, capsys.readouterr().err.splitlines()[-1])
 
 
+@pytest.mark.parametrize("path", [VOLUMES, SIDECAR, MASK, CONFOUNDS, EVENTS, Path("features.h5"), Path("atlas.nii.gz")])
+def test_files_that_may_not_be_read_are_named(dataset, path):
+    path.chmod(0)
+    # root may read them all the same, unless that right is taken away
+    bare = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    call = [sys.executable, "-m", "neurocca", "raw", "out", "participant", "-d", f"fmriprep={PREP}", "--mask"]
+    call += ["atlas.nii.gz", "--features", "features.h5", "--space", "MNI152NLin2009cAsym", "--dry-run"]
+    done = subprocess.run([*bare, *call], capture_output=True, text=True, check=False)
+    assert done.returncode == 66
+    *_, line = done.stderr.splitlines()
+    assert re.search(f"neurocca: error: .*{re.escape(path.name)}: cannot be read.*ermission denied", line), line
+
+
+def test_events_without_a_row_name_no_film(dataset, capsys):
+    events()
+    assert command("--dry-run") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_results_of_other_options_are_not_replaced_in_silence(dataset, capsys):
+    half = nib.load("atlas.nii.gz")
+    for name, side in (("left", slice(0, 5)), ("right", slice(5, 10))):
+        region = np.zeros(half.shape, np.uint8)
+        region[side] = 1
+        nib.Nifti1Image(region, half.affine).to_filename(f"{name}.nii.gz")
+    assert command("--mask", "left.nii.gz") == 0
+    assert "replaced" not in capsys.readouterr().err
+    assert command("--mask", "right.nii.gz", "--random-seed", "1") == 0
+    assert "with another align.mask, inference.seed are replaced" in capsys.readouterr().err
+
+
+def test_confounds_that_parcels_do_not_need_are_said_to_be_left(dataset, capsys):
+    planted.write_xcpd(Path("xcpd"), planted.simulate(Path("again.h5")))
+    options = ("-d", "raw=raw", "--features", "features.h5", "--dry-run", "--confounds")
+    for name, said in (("motion24", True), ("motion6", False), ("none", False)):
+        assert main(["xcpd", "out", "participant", *options, name]) == 0
+        assert ("parcels are cleaned already: no confounds (motion24)" in capsys.readouterr().err) == said
+
+
+def test_the_lag_is_that_of_the_time_that_sidecars_say(dataset):
+    """They say the middle of the volume, which is the default where they say nothing."""
+    (recording,) = find_recordings(Path("raw"), Query(derivatives={"fmriprep": PREP}, space="MNI152NLin2009cAsym"))
+    tables = tomllib.loads(CONFIG)
+    with FeatureStore(Path("features.h5")) as store:
+        curves = [
+            assemble(recording, store, Config.from_dict({**tables, "align": {"slice_reference": part}})).lag
+            for part in (0.5, 0.0)
+        ]
+    np.testing.assert_array_equal(curves[0].correlations, curves[1].correlations)
+
+
 def test_a_missing_run_is_left_out_or_ends_it_all(dataset, capsys):
     VOLUMES.unlink()
     assert command("--stop-on-first-crash") == 65
@@ -172,6 +231,15 @@ def test_a_missing_run_is_left_out_or_ends_it_all(dataset, capsys):
     (path,) = Path("out").rglob("*_desc-cca_decomposition.json")
     record = json.loads(path.read_text())
     assert [run["Run"] for run in record["Runs"]] == ["1", "3", "4"]
+
+
+def test_a_run_that_is_not_asked_for_is_not_missing(dataset, capsys):
+    strict = ("--stop-on-first-crash", "--dry-run", "--run-label")
+    assert command(*strict, "run-1", "2", "3") == 0
+    assert capsys.readouterr().err == ""
+    VOLUMES.unlink()
+    assert command(*strict, "1", "2", "3", "4") == 65
+    assert "sub-01 has no BOLD for run 2" in capsys.readouterr().err
 
 
 def test_partial_correlations_are_said_to_be_tested_too_lightly(dataset, capsys):

@@ -436,7 +436,7 @@ def test_bold_that_was_moved_back_is_aligned_by_the_onset_shift(parcel_dataset, 
     assert "Its onset was set 4 s earlier than" in (parcel_dataset / "shifted/sub-01_task-film.html").read_text()
     assert record_of(parcel_dataset / "shifted")["Lag"]["Peak"] == peak
     text = "features end at 172.0 s, but the run's volumes end at 176.0 s"
-    fails(capsys, run(parcel_dataset, "--onset-shift", "-8"), 65, text)
+    fails(capsys, run(parcel_dataset, "--onset-shift", "-8", out="later"), 65, text)
     (parcel_dataset / "config.toml").write_text(
         (parcel_dataset / "config.toml").read_text().replace("[align]", "[align]\ntrim = [0, 2]")
     )

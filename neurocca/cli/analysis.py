@@ -101,7 +101,10 @@ def memory_size(text: str) -> int:
 def analysis_config(args: argparse.Namespace) -> Config:
     """Configuration of the file, if one is given, with what the command line says."""
     config = Config.from_toml(args.config_file) if args.config_file else Config()
-    return config.with_values(given_values(args))
+    config = config.with_values(given_values(args))
+    if config.align.min_coverage != Config().align.min_coverage and not config.align.atlas:
+        raise UsageError(f"--min-coverage {config.align.min_coverage:g}: goes with the parcels of --atlas.")
+    return config
 
 
 def given_values(args: argparse.Namespace) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Files of DataLad datasets whose content has not been fetched."""
 
+import os
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +23,7 @@ def check_here(paths: Iterable[Path]) -> None:
     ContentNotHereError
         When git-annex knows a file and its content is not here; the message has the command that fetches it.
     NoInputError
-        When there is no such file.
+        When there is no such file, or it may not be read.
     """
     absent = []
     for path in dict.fromkeys(paths):
@@ -31,6 +32,8 @@ def check_here(paths: Iterable[Path]) -> None:
         elif not path.is_file():
             what = "a link that leads nowhere" if path.is_symlink() else "no such file"
             raise NoInputError(f"{path}: {what}.")
+        elif not os.access(path, os.R_OK):
+            raise NoInputError(f"{path}: cannot be read: permission denied.")
     if not absent:
         return
     others = f" and that of {len(absent) - 1} other files" if len(absent) > 1 else ""
@@ -43,7 +46,7 @@ def is_unfetched(path: Path) -> bool:
     """Whether a path is a file of git-annex without its content."""
     if path.is_symlink():
         return not path.exists() and "annex/objects" in path.readlink().as_posix()
-    if not path.is_file() or path.stat().st_size > 32768:
+    if not path.is_file() or path.stat().st_size > 32768 or not os.access(path, os.R_OK):
         return False
     with path.open("rb") as file:
         return file.read(len(_POINTER)) == _POINTER

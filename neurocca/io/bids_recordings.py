@@ -228,7 +228,7 @@ def _film(events: Path, folder: Path) -> tuple[Path | None, float]:
     """Film in a folder, and its onset in seconds, where the events name one; the onset alone of a log of frames."""
     table = read_table(events, required=("onset", "duration"))
     logged = read_frame_log(events).onset if is_frame_log(table) else None
-    if "stim_file" not in table:
+    if "stim_file" not in table or table.empty:
         return None, logged or 0.0
     if not pd.api.types.is_numeric_dtype(table["onset"]):
         raise DataError(f"{events}: column 'onset' holds values that are not numbers.")

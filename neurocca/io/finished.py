@@ -47,5 +47,23 @@ def is_finished(output: Path, analysis: Analysis | GroupAnalysis, made_of: Mappi
         return False
 
 
+def other_options(output: Path, analysis: Analysis, options: Mapping[str, Any]) -> list[str]:
+    """Options in which an analysis that is there differs from another one, by their keys in the configuration.
+
+    Parameters
+    ----------
+    output : Path
+    analysis : Analysis
+    options : mapping
+        Tables of the other one's configuration.
+    """
+    try:
+        there = json.loads(_mark(output, analysis).read_text(encoding="utf-8"))["MadeOf"]["Config"]
+        asked = json.loads(json_text(options))
+        return [f"{name}.{key}" for name, table in asked.items() for key in table if there[name][key] != table[key]]
+    except (OSError, ValueError, KeyError, TypeError):  # of another version, or none
+        return []
+
+
 def _mark(output: Path, analysis: Analysis | GroupAnalysis) -> Path:
     return output / "logs" / f"{analysis.stem}_finished.json"

@@ -5,10 +5,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from neurocca.errors import DataError, NoInputError, NoMatchError
+from neurocca.errors import DataError, NoInputError, NoMatchError, UsageError
 from neurocca.io.query import Query
 from neurocca.io.recording import Recording, run_key
-from neurocca.io.studyforrest_trees import aggregate_recordings, aligned_recordings, aligned_volumes, is_aggregate
+from neurocca.io.studyforrest_trees import (
+    MASKS,
+    aggregate_recordings,
+    aligned_recordings,
+    aligned_volumes,
+    is_aggregate,
+)
 from neurocca.io.tables import parcel_tables, table_recordings
 
 log = logging.getLogger(__name__)
@@ -57,7 +63,9 @@ def _recordings(root: Path, query: Query, t_r: float) -> list[Recording]:
         from neurocca.io.bids_recordings import bids_recordings
 
         return bids_recordings(root, query, t_r)
-    if volumes := aligned_volumes(root):
+    volumes = aligned_volumes(root)
+    _check_used(root, query, (MASKS,) if volumes else ())
+    if volumes:
         return aligned_recordings(root, volumes, query, t_r)
     tables = parcel_tables(root)
     if not tables:
@@ -68,6 +76,15 @@ def _recordings(root: Path, query: Query, t_r: float) -> list[Recording]:
     if is_aggregate(tables):
         return aggregate_recordings(root, tables, query, t_r)
     return table_recordings(root, tables, query, t_r)
+
+
+def _check_used(root: Path, query: Query, derivatives: Sequence[str]) -> None:
+    """Refuse choices that only BIDS datasets know, rather than pass them over."""
+    if query.filters:
+        raise UsageError(f"--bids-filter-file: {root} is no BIDS dataset, and its files are not filtered.")
+    if idle := [name for name in query.derivatives if name not in derivatives]:
+        read = f"only {', '.join(derivatives)} is" if derivatives else "none are"
+        raise UsageError(f"--derivatives {', '.join(idle)}: {root} is no BIDS dataset: {read} read with it.")
 
 
 def _with_missing(root: Path, recordings: Sequence[Recording], strict: bool) -> list[Recording]:

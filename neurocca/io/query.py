@@ -8,6 +8,10 @@ from typing import Any
 
 from neurocca.errors import DataError, NoInputError, NoMatchError, UsageError
 
+_FILTERED = ("bold", "timeseries", "mask")
+_FMRIPREP_ONLY = ("fmap", "sbref", "flair", "t1w", "t2w", "roi", "xfm")
+"""Of which a filter file of fMRIPrep's may speak, and nothing is read here."""
+
 NONE = "none"
 """How a user asks for names without an entity."""
 
@@ -57,8 +61,8 @@ def read_filters(path: Path) -> dict[str, dict[str, Any]]:
 
     Raises
     ------
-    NoInputError, DataError
-        The message names the file.
+    NoInputError, DataError, UsageError
+        The message names the file; suffixes that filter nothing are refused, as a misspelt one would be passed over.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -68,6 +72,8 @@ def read_filters(path: Path) -> dict[str, dict[str, Any]]:
         raise DataError(f"--bids-filter-file {path}: not valid JSON: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(entities, dict) for entities in content.values()):
         raise DataError(f'--bids-filter-file {path}: expected an object per suffix, as {{"bold": {{"space": null}}}}.')
+    if idle := [suffix for suffix in content if suffix not in (*_FILTERED, *_FMRIPREP_ONLY)]:
+        raise UsageError(f"--bids-filter-file {path}: {', '.join(idle)}: filtered are {', '.join(_FILTERED)}.")
     return content
 
 

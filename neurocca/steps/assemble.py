@@ -175,7 +175,7 @@ def assemble(
     )
     narrowed = brain if usable.all() else brain.narrowed(usable)
     thinned = design if wide is None else replace(design, Y=wide.thinned(N_COLUMNS))
-    lag = design_lag(features, thinned, recording, align)
+    lag = design_lag(features, thinned, recording, align, [run["Reference"] for run in qc])
     _check_centroids(align.centroids, brain, responses)
     together = pd.concat(volumes, ignore_index=True)
     return Assembled(

@@ -24,11 +24,13 @@ def named_inputs(features: Path | None, align: AlignConfig) -> list[Path]:
     ------
     ContentNotHereError
         When the content of some is not here.
+    NoInputError
+        When some may not be read.
     """
     atlases = [path for source in (align.atlas, align.label_atlas) if source for path in atlas_files(source)]
     given = [Path(path) for path in (features, align.mask, align.kernel) if path]
     paths = [*given, *atlases]
-    check_here(path for path in paths if is_unfetched(path))
+    check_here(path for path in paths if path.is_file() or is_unfetched(path))
     return paths
 
 

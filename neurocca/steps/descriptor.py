@@ -49,7 +49,7 @@ def describe_inputs(
             lines.append(f"features {features}:")
             lines += [f"  {space}: runs {', '.join(store.runs(space))}" for space in store.spaces]
             for recording in found:
-                matched = match_runs(recording, store, config.align, strict=query.strict)
+                matched = match_runs(recording, store, config.align, asked=query.runs, strict=query.strict)
                 used[recording.subject] = {run.label for run in matched.runs}
     for recording in recordings:
         lines += ["", _headline(recording), *_folders(recording, bids_dir)]

@@ -75,6 +75,7 @@ def lag_curve(
     onsets: Sequence[float] = (),
     cuts: Sequence[tuple[int, int]] = (),
     kept: Sequence[NDArray[np.bool_]] = (),
+    references: Sequence[float] = (),
     lags: Sequence[float] | None = None,
 ) -> LagCurve:
     """Move the film against BOLD, and see how well it explains the other half of the data.
@@ -97,6 +98,8 @@ def lag_curve(
         Volumes that were cut off the start and the end of each run; none by default.
     kept : sequence of arrays of bool, each of shape (n_r - cut,)
         Volumes that are not censored; all by default.
+    references : sequence of float
+        Seconds into a volume of each run that it stands for; as the configuration says by default.
     lags : sequence of float, optional
         Seconds; by default from -4 to 14 in steps of a repetition time, or of one second where that is longer.
 
@@ -111,18 +114,19 @@ def lag_curve(
     """
     step = max(t_r, 1.0)
     grid = np.arange(np.ceil(FIRST / step), np.floor(LAST / step) + 1) * step if lags is None else np.asarray(lags)
-    plain, middle = replace(config, response="none", partial=False, standardize="run"), config.slice_reference * t_r
+    plain = replace(config, response="none", partial=False, standardize="run")
     series = _reduced(features, config.log)
     rows = [np.ones(len(y), dtype=bool) for y in bold] if not kept else list(kept)
     onsets, cuts = onsets or [0.0] * len(bold), cuts or [(0, 0)] * len(bold)
+    references = references or [config.slice_reference * t_r] * len(bold)
     half = _halves(rows)
     axes = _axes(np.concatenate([_thinned(y)[keep] for y, keep in zip(bold, rows, strict=True)]), N_AXES)
     correlations = []
     for lag in grid:
         X = [
             # what a volume stands for lies before it by the lag
-            align_features(spaces, len(y) + sum(cut), t_r, plain, onset=onset, cut=cut, reference=middle - lag)[keep]
-            for spaces, y, keep, onset, cut in zip(series, bold, rows, onsets, cuts, strict=True)
+            align_features(spaces, len(y) + sum(cut), t_r, plain, onset=onset, cut=cut, reference=reference - lag)[keep]
+            for spaces, y, keep, onset, cut, reference in zip(series, bold, rows, onsets, cuts, references, strict=True)
         ]
         correlations.append(_held_out(np.concatenate(X), axes, half))
     # four standard errors: series are autocorrelated, and the largest of all lags is looked at
@@ -131,7 +135,11 @@ def lag_curve(
 
 
 def design_lag(
-    features: Sequence[Sequence[FeatureSeries]], design: Design, recording: Recording, config: AlignConfig
+    features: Sequence[Sequence[FeatureSeries]],
+    design: Design,
+    recording: Recording,
+    config: AlignConfig,
+    references: Sequence[float],
 ) -> LagCurve | None:
     """Lag between the film and the BOLD of a design; None where the data are too short to tell one.
 
@@ -143,6 +151,8 @@ def design_lag(
         Its Y is what is left of the runs of ``recording`` after cleaning and trimming.
     recording : Recording
     config : AlignConfig
+    references : sequence of float
+        Seconds into a volume of each run that it stands for.
     """
     try:
         return lag_curve(
@@ -153,6 +163,7 @@ def design_lag(
             onsets=[run.onset for run in recording.runs],
             cuts=[(config.trim[0], config.trim[1]) if config.trim else run.cut for run in recording.runs],
             kept=[] if design.kept is None else split_runs(design.kept, design.runs),
+            references=references,
         )
     except DataError as error:
         log.info("sub-%s: %s", recording.subject, error)

@@ -13,7 +13,9 @@ from neurocca.io.store import FeatureStore
 log = logging.getLogger(__name__)
 
 
-def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *, strict: bool = False) -> Recording:
+def match_runs(
+    recording: Recording, store: FeatureStore, config: AlignConfig, *, asked: Sequence[str] = (), strict: bool = False
+) -> Recording:
     """The recording with those of its runs for which there are features; the others count as missing.
 
     Onsets of the film are moved as the configuration says.
@@ -23,6 +25,8 @@ def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *
     recording : Recording
     store : FeatureStore
     config : AlignConfig
+    asked : sequence of str
+        Labels of the runs that are asked for, all by default: that there are features of others is no matter.
     strict : bool
         Whether a run that has only BOLD or only features is an error; else it is named and left out.
 
@@ -36,6 +40,7 @@ def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *
     """
     subject = recording.subject
     recorded = {run.label for run in recording.runs}
+    wanted = {label.removeprefix("run-") for label in asked}
     shared, said = set(recorded), []
     for space in chosen_spaces(store, config):
         featured = set(store.runs(space))
@@ -45,7 +50,10 @@ def match_runs(recording: Recording, store: FeatureStore, config: AlignConfig, *
                 f"(it has runs {', '.join(store.runs(space))})"
             )
         # what other participants have is named already where recordings were looked up
-        if missing := sorted(featured - recorded - set(recording.missing), key=run_key):
+        lacking = featured - recorded - set(recording.missing)
+        # runs of several sessions are labelled session-run
+        lacking = {label for label in lacking if not wanted or label.rpartition("-")[2] in wanted}
+        if missing := sorted(lacking, key=run_key):
             said.append(
                 f"sub-{subject} has no BOLD for run {', '.join(missing)}, for which {store.path} has features in space "
                 f"{space!r}"
@@ -83,6 +91,9 @@ def check_companions(recording: Recording, runs: Sequence[RunFiles], config: Ali
             log.warning(
                 "%s: no confounds are there (%s): drift alone is taken out.", subject, ", ".join(config.confounds)
             )
+        if recording.kind == "parcels" and config.confounds not in ((), AlignConfig().confounds):
+            names = ", ".join(config.confounds)
+            log.warning("%s: parcels are cleaned already: no confounds (%s) are taken out.", subject, names)
     unmasked = [run.label for run in runs if not run.masks]
     if 0 < len(unmasked) < len(runs):
         log.warning("%s: no mask for run %s: that of the other runs is taken.", subject, ", ".join(unmasked))

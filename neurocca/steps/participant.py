@@ -1,9 +1,11 @@
 """Participant level: one subject's film features against the same subject's BOLD."""
 
 import functools
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +13,11 @@ import pandas as pd
 
 from neurocca.config import Config
 from neurocca.errors import NoInputError, ParticipantsFailedError, UsageError
-from neurocca.io.analyses import analyses_of
 from neurocca.io.annex import check_here, is_unfetched
 from neurocca.io.derivatives import check_output, read_verdict
 from neurocca.io.fetch_record import source_datasets
 from neurocca.io.files import one_line, sha256, sweep
-from neurocca.io.finished import is_finished, was_finished
+from neurocca.io.finished import is_finished, other_options, was_finished
 from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
 from neurocca.io.recording import Recording
@@ -30,6 +31,8 @@ from neurocca.steps.several import each_participant
 
 if TYPE_CHECKING:
     from neurocca.steps.analysis import ParticipantAnalysis
+
+log = logging.getLogger(__name__)
 
 WORK = Path("work")
 """Where intermediate files go when nothing else is said."""
@@ -114,6 +117,8 @@ def run_participants(
                 to_do.append(recording)
     if not to_do:
         return
+    for recording in to_do:
+        _say_replaced(output_dir, recording, config)
     from neurocca.steps.analysis import ParticipantAnalysis  # late: nothing else takes as long to import
 
     at_once = min(n_jobs or 1, len(to_do)) if (n_jobs or 1) > 0 else len(to_do)
@@ -129,6 +134,17 @@ def run_participants(
     run_log.write()
     if run_log.failures:
         raise ParticipantsFailedError.of(run_log.failures, len(recordings))
+
+
+def _say_replaced(output_dir: Path, recording: Recording, config: Config) -> None:
+    """Say so where results of other options, which no name tells apart, are there and will be written over."""
+    analysis = analysis_of(recording, config.align)
+    if others := other_options(output_dir, analysis, asdict(config)):
+        log.warning(
+            "%s: results with another %s are replaced; another output folder would keep both.",
+            output_dir / analysis.page,
+            ", ".join(others),
+        )
 
 
 def _inputs(
@@ -150,7 +166,10 @@ def _inputs(
 
         features = films_store(read(lambda: shared_films(recordings)), work_dir, config.features)
     with FeatureStore(features) as store:
-        recordings = [match_runs(recording, store, config.align, strict=query.strict) for recording in recordings]
+        recordings = [
+            match_runs(recording, store, config.align, asked=query.runs, strict=query.strict)
+            for recording in recordings
+        ]
         for recording in recordings:
             read_features(store, recording, config.align)
     folders = {path.parent for recording in recordings for run in recording.runs for path in run.files}
@@ -173,7 +192,7 @@ def _analysed(
                     yield output / page, verdict
                 elif stop:
                     break
-        if run_log.failures and analyses_of(output):
+        if run_log.failures and run_log.is_any:
             tasks = {recording.subject: recording.task for recording in recordings}
             failed = [(label, tasks[label], one_line(error)) for label, error in run_log.failures.items()]
             write_index(output, failed)

@@ -30,13 +30,15 @@ class RunLog:
     ----------
     failures : dict
         Errors of participants by their labels.
+    is_any : bool
+        Whether anything came to a good end.
     """
 
     def __init__(self, output: Path, command: str) -> None:
         self.failures: dict[str, Exception] = {}
         self._folder = output / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4()}"
         self._output = output
-        self._is_any, self._is_said = False, True
+        self.is_any, self._is_said = False, True
         self._lines = [f"{_now()} neurocca {neurocca.__version__}: {command}"]
         self._crashes: dict[str, str] = {}
 
@@ -50,7 +52,7 @@ class RunLog:
     def note(self, name: str, seconds: float, error: Exception | None = None) -> None:
         """Note what came of a participant or a group, and after what time."""
         if error is None:
-            self._is_any = True
+            self.is_any = True
             self._lines.append(f"{_now()} {name}: done in {seconds:.1f} s")
             return
         self._is_said = self._is_said and isinstance(error, NeuroccaError)
@@ -76,7 +78,7 @@ class RunLog:
 
         Not where nothing was done: one line has said then what to mend, and the output directory is as it was.
         """
-        if not self._output.exists() or (self._is_said and not self._is_any):
+        if not self._output.exists() or (self._is_said and not self.is_any):
             return
         own, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         mebibytes = max(own, others) / (2**20 if sys.platform == "darwin" else 2**10)

@@ -31,6 +31,12 @@ def test_options_reach_the_configuration():
     assert (found.align.response, found.align.hrf) == ("hrf", "glover")
 
 
+def test_coverage_is_that_of_parcels():
+    with pytest.raises(UsageError, match=r"--min-coverage 0.9: goes with the parcels of --atlas"):
+        config("--min-coverage", "0.9")
+    assert config("--min-coverage", "0.9", "--atlas", "atlas.nii.gz").align.min_coverage == 0.9
+
+
 @pytest.mark.parametrize(
     ("words", "grids"),
     [
@@ -154,3 +160,27 @@ def test_results_do_not_go_among_the_input(parcel_dataset, capsys, monkeypatch, 
     assert main(["dataset", output, "participant", "--features", "features.h5"]) == 64
     assert "lies in the input directory" in capsys.readouterr().err
     assert not (parcel_dataset / "dataset/derivatives").exists()
+
+
+def test_labels_may_be_given_in_several_options(parcel_dataset, capsys, monkeypatch):
+    monkeypatch.chdir(parcel_dataset)
+    command = ["dataset", "out", "participant", "--features", "features.h5", "--config-file", "config.toml"]
+    assert main([*command, "--dry-run", "--participant-label", "01", "--participant_label", "02"]) == 0
+    printed = capsys.readouterr().out
+    assert "sub-01" in printed
+    assert "sub-02" in printed
+
+
+@pytest.mark.parametrize("both", [("--dry-run", "--reports-only"), ("--bids-validation", "--skip-bids-validation")])
+def test_options_that_contradict_each_other_are_refused(parcel_dataset, capsys, monkeypatch, both):
+    monkeypatch.chdir(parcel_dataset)
+    assert main(["dataset", "out", "participant", *both]) == 64
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_other_names_of_options_and_jobs_for_content(parcel_dataset, capsys, monkeypatch):
+    monkeypatch.chdir(parcel_dataset)
+    command = ["dataset", "out", "participant", "--features", "features.h5", "--model", "config.toml", "--notrack"]
+    assert main([*command, "--dry-run", "--datalad-jobs", "2"]) == 0
+    assert main([*command, "--datalad_jobs", "0"]) == 64
+    assert "--datalad-jobs 0: at least 1" in capsys.readouterr().err

@@ -349,6 +349,9 @@ def test_filter_files(tmp_path, study):
     ):
         with pytest.raises(DataError, match=message):
             read_filters(trees.text(tmp_path / "bad.json", content))
+    for suffix in ("bolds", "confounds", "Bold"):
+        with pytest.raises(UsageError, match=f"{suffix}: filtered are bold, timeseries, mask"):
+            read_filters(trees.text(tmp_path / "bad.json", f'{{"{suffix}": {{"space": "T1w"}}}}'))
     with pytest.raises(NoInputError, match="cannot be read: No such file"):
         read_filters(tmp_path / "absent.json")
     with pytest.raises(UsageError, match=r"--bids-filter-file: filter 'bold': .*spice") as error:

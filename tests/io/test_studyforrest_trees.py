@@ -80,3 +80,13 @@ def test_the_aggregate_dataset_as_published(studyforrest_data):
     assert len(found) >= 5
     assert all([run.label for run in recording.runs] == list(sf.RUNS) for recording in found)
     assert all(recording.missing == () for recording in found)
+
+
+def test_choices_that_only_bids_datasets_know_are_refused(tmp_path):
+    volumes, tables = trees.aligned(tmp_path / "aligned"), trees.aggregate(tmp_path / "aggregate")
+    masks = trees.templatetransforms(tmp_path / "masks")
+    for root in (volumes, tables):
+        with pytest.raises(UsageError, match=r"--bids-filter-file: .* is no BIDS dataset"):
+            find_recordings(root, Query(task="avmovie", filters={"bold": {"run": 1}}))
+        with pytest.raises(UsageError, match=r"--derivatives transforms: .* is no BIDS dataset: (only templatet|none)"):
+            find_recordings(root, Query(task="avmovie", derivatives={"transforms": masks}))
