@@ -23,8 +23,9 @@ AREAS = {
 }
 """Areas of the planted components, MNI coordinates in millimetres: the first hear, the second see."""
 
-BLOB_SD = 12.0
-"""Size of an area, millimetres."""
+BLOB_SDS = (10.0, 16.0)
+"""Size of the areas of each component, millimetres: with many more voxels than volumes the fit goes by covariance, which
+would not tell components of the same size apart."""
 
 PEAK = 3.0
 """Percent signal change per standard deviation of the response at the centre of an area."""
@@ -102,12 +103,12 @@ def planted_maps(head: Head, rng: Generator) -> NDArray[np.float64]:
     array, shape (x, y, z, 2)
     """
     maps = []
-    for areas in AREAS.values():
+    for size, areas in zip(BLOB_SDS, AREAS.values(), strict=True):
         blobs = np.zeros(head.inside.shape)
         for area in areas:
             centre = np.array(area) + rng.normal(0, 3, 3)
             squared = np.sum((head.coordinates - centre) ** 2, axis=-1)
-            blobs = np.maximum(blobs, rng.uniform(0.85, 1.15) * np.exp(-squared / (2 * BLOB_SD**2)))
+            blobs = np.maximum(blobs, rng.uniform(0.85, 1.15) * np.exp(-squared / (2 * size**2)))
         maps.append(PEAK * rng.uniform(0.85, 1.15) * blobs * head.inside)
     return np.stack(maps, axis=-1)
 
