@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from neurocca.cli.feature_options import check_instead, check_used
 from neurocca.cli.parser import Parser, add, check_jobs, start_logging
 from neurocca.config import FILM_SPACES, Config
 from neurocca.errors import DataError, UsageError
@@ -30,8 +31,10 @@ _GREEDY = {"--runs": "runs", "--spaces": "spaces", "--layers": "layers", "--redu
 
 def features(arguments: Sequence[str]) -> None:
     """Run the verb."""
-    args = features_parser().parse_args(arguments)
+    parser = features_parser()
+    args = parser.parse_args(arguments)
     start_logging(args.verbose)
+    check_instead(args, parser)
     # threads that spin while they wait take the core that the decoder needs; read when torch is imported
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if args.info:
@@ -48,10 +51,10 @@ def features(arguments: Sequence[str]) -> None:
 
         print(layer_table(_config(args).features).to_string(index=False))
     else:
-        _from_sources(args)
+        _from_sources(args, parser)
 
 
-def _from_sources(args: argparse.Namespace) -> None:
+def _from_sources(args: argparse.Namespace, parser: Parser) -> None:
     _check_words(args)
     check_jobs(args.n_jobs)
     config = _config(args).features
@@ -67,6 +70,7 @@ def _from_sources(args: argparse.Namespace) -> None:
         for path in write_augmentation_report(args.sources, args.augmentation_report, config):
             print(path)
         return
+    check_used(args, parser, config)
     if args.output is None:
         raise UsageError("no output: say where the store goes with -o/--output, for example -o features.h5.")
     from neurocca.steps.features import extract_features
@@ -129,6 +133,10 @@ def _check_devices(devices: Sequence[str]) -> None:
     for device in devices:
         if not re.fullmatch(r"auto|(cpu|cuda|mps)(:\d+)?", device):
             raise UsageError(f"device {device!r} must be auto, cpu, cuda, cuda:1 or mps.")
+        if device.startswith(("cuda", "mps")):
+            from neurocca.features.engine import resolve_device
+
+            resolve_device(device)  # also where no network will ask for it
 
 
 def _check_tables(args: argparse.Namespace) -> None:

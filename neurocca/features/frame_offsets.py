@@ -16,6 +16,7 @@ TOLERANCE = 0.2
 _CLEARLY = 0.02  # bits by which another offset must be better: shots that stand still fit at many
 _WINDOW = 250  # frames that are looked for together
 _FEW = 25  # pictures that a window must have to be looked for
+_ENDS = (125, 62)  # frames at both ends that are also looked for alone: a window goes where most of it lies
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def match_frames(copy: Hashes, film: Hashes, offset: int) -> FrameMatch:
     """Find the frames of a copy in the film.
 
     The copy is followed in windows of 250 frames, each looked for in the whole film: a window stays at the offset of
-    the one before unless it clearly fits better elsewhere. Where the offset changes is found to the frame.
+    the one before unless it clearly fits better elsewhere. Where the offset changes is found to the frame, unless that
+    is within 1.5 s of an end.
 
     Parameters
     ----------
@@ -97,6 +99,7 @@ def match_frames(copy: Hashes, film: Hashes, offset: int) -> FrameMatch:
             offsets[begin:stop] = offset
             offsets[begin + _change(copy[begin:stop], film, begin, offset, found) : stop] = found
         offset = found
+    _follow_ends(offsets, copy, film)
     places = np.arange(len(copy)) - offsets
     inside = np.flatnonzero((places >= 0) & (places < len(film)))
     distances = np.full(len(film), np.nan)
@@ -105,6 +108,23 @@ def match_frames(copy: Hashes, film: Hashes, offset: int) -> FrameMatch:
     distances[~is_picture] = np.nan
     first = np.flatnonzero(np.r_[True, np.diff(offsets) != 0])
     return FrameMatch(tuple((int(k), int(offsets[k])) for k in first), distances, int(is_picture.sum()))
+
+
+def _follow_ends(offsets: NDArray[np.int_], copy: Hashes, film: Hashes) -> None:
+    """Correct the offsets of the first and the last frames, which are few beside the rest of their window."""
+    n = len(copy)
+    for length in (size for size in _ENDS if size < n):
+        inner = int(offsets[length])
+        outer = _best_offset(copy[:length], film, 0, inner)
+        if outer != inner and (offsets[:length] == inner).all():
+            stop = min(2 * length, n)
+            offsets[: _change(copy[:stop], film, 0, outer, inner)] = outer
+        begin = n - length
+        inner = int(offsets[begin - 1])
+        outer = _best_offset(copy[begin:], film, begin, inner)
+        if outer != inner and (offsets[begin:] == inner).all():
+            start = max(0, begin - length)
+            offsets[start + _change(copy[start:], film, start, inner, outer) :] = outer
 
 
 def _are_pictures(hashes: Hashes) -> NDArray[np.bool_]:

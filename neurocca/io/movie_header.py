@@ -14,6 +14,8 @@ from neurocca.io.ffmpeg import inspect, url
 from neurocca.io.packets import PacketStream, packet_streams
 
 _ROUNDING = 0.005  # seconds by which the last interval may be incomplete: containers round times
+_FASTEST = 120.0  # pictures per second that a film may have by its header alone
+_USUAL = 25.0  # pictures per second that are looked for where they come at no rate
 _TOLERANCE = 1.0  # seconds by which a film may differ from what its header says
 _AVI_HEADER = 1 << 16  # bytes at the beginning of an AVI file in which its streams are described
 
@@ -41,10 +43,10 @@ class MovieInfo:
 
     ``duration`` is in seconds, from the beginning of the first picture to the end of the last. ``fps`` is in frames per
     second, 0 where ffmpeg knows none; where the rate varies it is what ffmpeg makes of it: the rate that the file
-    declares (often in Matroska), the mean (in MP4), or that of the clock which all times are multiples of (transport
-    streams, AVI), up to thousands per second. ``size`` is (width, height) in square pixels as shown, after the rotation
-    and the shape of pixels that the file asks for.
-    ``has_audio`` says whether there is a sound track. ``first``, ``last_begins`` (seconds) and ``seekable`` are for the
+    declares (often in Matroska) or the mean (in MP4). Transport streams and AVI files have that of a clock instead,
+    up to thousands per second: then it is the mean, or 25 where that is less. ``size`` is (width, height) in square
+    pixels as shown, after the rotation and the shape of pixels that the file asks for. ``has_audio`` says whether there
+    is a sound track. ``first``, ``last_begins`` (seconds) and ``seekable`` are for the
     decoder: how the clock begins, when the last picture comes, and whether the container keeps an index of exact times.
     """
 
@@ -132,9 +134,12 @@ def _probe(_place: Path, path: Path, n_bytes: int, _modified: int) -> MovieInfo:
             f"film {path}: {pictures.shown:.1f} s of pictures lie within {duration:.1f} s; are files joined in it that "
             "each count from 0? ffmpeg -i FILE -c copy NEW.mkv gives them one clock."
         )
+    fps, mean = first.rate, pictures.n / duration if duration else 0.0
+    if fps > max(_FASTEST, 2.5 * mean):  # 2.5: each picture can be a packet for both of its fields
+        fps = max(_USUAL, mean)
     # these two keep an index of exact times
     seekable = re.search(r"^Input #0, (mov|matroska)\b", header, re.MULTILINE) is not None
-    return MovieInfo(path, duration, first.rate, first.size, has_audio, first, last, seekable)
+    return MovieInfo(path, duration, fps, first.size, has_audio, first, last, seekable)
 
 
 def _length(streams: Sequence[PacketStream]) -> float:

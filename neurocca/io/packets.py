@@ -15,12 +15,13 @@ class PacketStream:
     """When the packets of a stream are shown, in seconds on the container's clock."""
 
     def __init__(self) -> None:
-        self.tick = Fraction(1)
+        self.tick, self.n = Fraction(1), 0
         self._first, self._last, self._shown = math.inf, (-math.inf, 0), 0  # in ticks
 
     def add(self, packet: bytes) -> None:
         """Take up a line of ffmpeg's that describes a packet."""
         _, decoded, shown, duration, _ = packet.split(b",", 4)
+        self.n += 1
         begin = int(decoded if int(shown) == _NO_TIME else shown)
         self._first = min(begin, self._first)
         self._last = max((begin, begin + int(duration)), self._last)

@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from neurocca.cli import main
 from neurocca.io.store import FeatureStore
@@ -79,6 +80,40 @@ def test_words_that_are_files_by_chance_are_values(film):
 )
 def test_values_that_cannot_be_are_refused_whether_or_not_they_are_used(film, capsys, options, message):
     fails(capsys, command(film, *options), 64, message, Path("f.h5"), Path(".f.h5.parts"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("devices", ["cuda", "cpu,cuda:1"])
+def test_a_gpu_that_is_not_there_is_missed_by_every_space(film, capsys, devices):
+    fails(capsys, command(film, "--device", devices), 64, "sees no CUDA GPUs here", Path("f.h5"))
+
+
+# options that would do nothing
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--layers", "blocks.2"], "--layers has no use here: the space cnn is not asked for"),
+        (["--reduction-from", "absent.h5"], "--reduction-from has no use here: the space cnn"),
+        (["--augment-strength", "2"], "--augment-strength has no use here"),
+        (["--spaces", "cnn", "--augment-strength", "2"], "--augment-strength has no use here: it goes with --augment"),
+        (["--spaces", "cnn", "--reduce", "srp:9", "--reduce-runs", "1"], "--reduce-runs has no use here: it goes with"),
+        (["--table-rate", "7"], "--table-rate has no use here: there are neither events nor tables"),
+        (["--task-id", "x"], "--task-id has no use here: it goes with --export"),
+        (["--info", "f.h5"], "sources have no use with --info"),
+        (["--augmentation-report", "d"], "--output has no use with --augmentation-report"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(film, capsys, options, message):
+    fails(capsys, command(film, *options), 64, message, Path("f.h5"))
+
+
+def test_only_films_have_a_rate_and_only_frames_a_window(film, table, capsys):
+    fails(capsys, ["features", str(table), "-o", "f.h5", "--table-rate", "2", "--rate", "2"], 64, "there is no film")
+    mean = ["features", str(film), "-o", "f.h5", "--spaces", "shots", "--window", "mean"]
+    fails(capsys, mean, 64, "--window has no use here: sound, motion and shots are always", Path("f.h5"))
+    fails(capsys, ["features", "--info", "f.h5", "--list-layers"], 64, "--list-layers has no use with --info")
 
 
 def test_a_device_in_the_configuration_is_checked_too(film, capsys):

@@ -124,6 +124,15 @@ def test_frames_of_a_varying_rate_come_at_their_times(irregular, kind, rate):
     assert probe(path).duration == pytest.approx((times[-1] + 40) / 1000, abs=0.05)
 
 
+@pytest.mark.parametrize(("seconds", "fps"), [("N/24+.005*sin(N)", 24), ("N*2+.3*sin(N)", 25)])
+@pytest.mark.parametrize("kind", ["ts", "avi"])
+def test_the_rate_of_a_clock_is_not_that_of_a_film(kind, seconds, fps, tmp_path):
+    timed = ["-vf", f"settb=1/1000,setpts=round(1000*({seconds}))", "-fps_mode", "passthrough"]
+    options = [*timed, "-enc_time_base", "filter", "-c:v", "mpeg4", "-q:v", "2"]
+    path = numbered_film(tmp_path / f"film.{kind}", 60, 25, *options)
+    assert probe(path).fps == pytest.approx(fps, rel=0.03)
+
+
 @pytest.mark.parametrize("kind", ["mp4", "mkv"])
 @pytest.mark.parametrize("fps", RATES)
 def test_every_frame_comes_once_at_the_films_own_rate(films, fps, kind):

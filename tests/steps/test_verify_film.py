@@ -64,6 +64,14 @@ def test_frames_that_are_missing_or_too_many_are_found_where_they_are(n, rng):
     assert 1100 <= middle[0] <= 1100 + n
 
 
+@pytest.mark.parametrize("at", [50, 110, 2830, 2940])
+@pytest.mark.parametrize("n", [3, 12])
+def test_frames_that_are_missing_near_an_end_are_found_too(at, n, rng):
+    film = _walk(rng, 3000)
+    lacks = _again(rng, np.r_[film[:at], film[at + n :]])
+    assert match_frames(lacks, film, likeness(lacks, film)[1]).pieces == ((0, 0), (at, -n))
+
+
 def test_another_rate_is_followed(rng):
     film = _walk(rng, 6000)
     copy = _again(rng, film[np.arange(6250) * 24 // 25])  # 24 frames per second of it, shown at 25
