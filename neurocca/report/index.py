@@ -10,7 +10,7 @@ from neurocca.report.page import environment
 
 
 def render_index(rows: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Page that lists the subjects.
+    """Page that lists the participants.
 
     Parameters
     ----------

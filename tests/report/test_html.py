@@ -301,7 +301,7 @@ def test_index_names_damaged_results_and_missing_reports(parcels):
 
 def test_index_marks_simulated_subjects_and_survives_none(voxels):
     assert "SIMULATED DATA" in render_index([index_row(voxels.decomposition)])
-    assert "No subject has been analysed yet" in Page(render_index([])).text
+    assert "No participant has been analysed yet" in Page(render_index([])).text
 
 
 def test_reports_do_not_change_their_data(parcels):

@@ -11,7 +11,7 @@ ROW = 40
 """Height of a component's row in pixels."""
 
 
-def participants_overview(matches: pd.DataFrame, components: Sequence[str], *, name: str, width: int = 480) -> str:
+def participants_overview(matches: pd.DataFrame, components: Sequence[str], *, name: str, width: int = 420) -> str:
     """Held-out correlation of every participant, component by component; filled where it is beyond chance.
 
     Parameters
@@ -52,10 +52,10 @@ def participants_overview(matches: pd.DataFrame, components: Sequence[str], *, n
         key.set_axis_off()
         key.set_xlim(0, width)
         key.set_ylim(0, 1)
-        key.plot([68], [0.5], "o", color=BRAIN, markersize=7, alpha=0.75)
-        key.text(77, 0.5, "participant, p < .05", va="center_baseline")
-        key.plot([208], [0.5], "o", color="white", markeredgecolor=BRAIN, markersize=7)
-        key.text(217, 0.5, "not beyond chance", va="center_baseline", color=MUTED)
-        key.plot([346, 346], [0.15, 0.85], color=BRAIN, linewidth=2.2)
-        key.text(353, 0.5, "mean", va="center_baseline")
+        key.plot([8], [0.5], "o", color=BRAIN, markersize=7, alpha=0.75)
+        key.text(17, 0.5, "participant, p < .05", va="center_baseline")
+        key.plot([148], [0.5], "o", color="white", markeredgecolor=BRAIN, markersize=7)
+        key.text(157, 0.5, "not beyond chance", va="center_baseline", color=MUTED)
+        key.plot([286, 286], [0.15, 0.85], color=BRAIN, linewidth=2.2)
+        key.text(293, 0.5, "mean", va="center_baseline")
         return to_svg(fig, name, alt)

@@ -166,7 +166,7 @@ def _label_right(ax: Axes, lines: Sequence[tuple[float, str, str]], height: floa
 
 
 def held_out_overview(
-    components: Sequence[Mapping[str, Any]], threshold: float | None, *, name: str, width: int = 480
+    components: Sequence[Mapping[str, Any]], threshold: float | None, *, name: str, width: int = 420
 ) -> str:
     """All components at a glance: mean held-out correlation, single runs, in-sample correlation.
 
@@ -217,12 +217,12 @@ def _overview_key(ax: Axes, width: int, has_null: bool) -> None:
     ax.set_axis_off()
     ax.set_xlim(0, width)
     ax.set_ylim(0, 1)
-    ax.plot([68], [0.5], "o", color=BRAIN, markersize=9, markeredgecolor="white")
-    ax.text(77, 0.5, "held-out, mean", va="center_baseline")
-    ax.plot([184], [0.5], "o", color=BRAIN, alpha=0.35, markersize=5, markeredgewidth=0)
-    ax.text(191, 0.5, "single runs", va="center_baseline")
-    ax.plot([272], [0.5], "D", color="white", markeredgecolor=INK, markersize=5.5)
-    ax.text(280, 0.5, "in-sample", va="center_baseline")
+    ax.plot([8], [0.5], "o", color=BRAIN, markersize=9, markeredgecolor="white")
+    ax.text(17, 0.5, "held-out, mean", va="center_baseline")
+    ax.plot([124], [0.5], "o", color=BRAIN, alpha=0.35, markersize=5, markeredgewidth=0)
+    ax.text(131, 0.5, "single runs", va="center_baseline")
+    ax.plot([212], [0.5], "D", color="white", markeredgecolor=INK, markersize=5.5)
+    ax.text(220, 0.5, "in-sample", va="center_baseline")
     if has_null:
-        ax.plot([354, 354], [0.2, 0.8], color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
-        ax.text(360, 0.5, "95 % of the null", va="center_baseline")
+        ax.plot([294, 294], [0.2, 0.8], color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
+        ax.text(300, 0.5, "95 % of the null", va="center_baseline")
