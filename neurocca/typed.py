@@ -30,8 +30,9 @@ def built(cls: type, tables: Any, prefix: str) -> Any:
     hints = get_type_hints(cls)
     for key in tables:
         if key not in hints:
-            nearest = difflib.get_close_matches(key, hints, n=1, cutoff=0) or [""]
-            raise UsageError(f"unknown key '{prefix}{key}'; the nearest valid one is '{prefix}{nearest[0]}'.")
+            nearest = difflib.get_close_matches(key, hints, n=1)
+            known = f"the nearest valid one is '{prefix}{nearest[0]}'" if nearest else f"there are {', '.join(hints)}"
+            raise UsageError(f"unknown key '{prefix}{key}'; {known}.")
     values = {
         key: built(hints[key], value, f"{prefix}{key}.")
         if dataclasses.is_dataclass(hints[key])

@@ -24,8 +24,8 @@ AREAS = {
 """Areas of the planted components, MNI coordinates in millimetres: the first hear, the second see."""
 
 BLOB_SDS = (10.0, 16.0)
-"""Size of the areas of each component, millimetres: with many more voxels than volumes the fit goes by covariance, which
-would not tell components of the same size apart."""
+"""Size of the areas of each component, millimetres: with many more voxels than volumes the fit goes by covariance,
+which would not tell components of the same size apart."""
 
 PEAK = 3.0
 """Percent signal change per standard deviation of the response at the centre of an area."""

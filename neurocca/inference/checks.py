@@ -25,7 +25,18 @@ COARSE = 0.01
 
 
 class InferenceWarning(UserWarning):
-    """A test that is known not to hold its level on such data, or that can hardly find anything."""
+    """A test that is known not to hold its level on such data, or that can hardly find anything.
+
+    Parameters
+    ----------
+    message : str
+    plain : str, optional
+        The same for readers who have not called the function.
+    """
+
+    def __init__(self, message: str, plain: str = "") -> None:
+        super().__init__(message)
+        self.plain = plain or message
 
 
 def check_rows(X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> tuple[Array, Array]:
@@ -153,7 +164,9 @@ def warn_of_scheme(
     if 1 / (1 + available) > COARSE:
         _warn(
             f"{plan.scheme.name} has {available:.0f} arrangements besides the observed one: no p-value can be below "
-            f"{1 / (1 + available):.2g}."
+            f"{1 / (1 + available):.2g}.",
+            f"there are only {available:.0f} ways to rearrange the film in time, so that no p-value can be below "
+            f"{1 / (1 + available):.2g}.",
         )
     first, second = (autocorrelation(to_numpy(view), plan.lengths) for view in views)
     n = sum(plan.lengths)
@@ -173,7 +186,10 @@ def warn_of_scheme(
                 f"{n} samples in {len(plan.lengths)} runs are worth {effective:.0f} independent ones, {per_run:.0f} "
                 f"per run; the views have {dimensions:.0f} dimensions, of which {n_steps} are tested one by one: "
                 f"with fewer than {needed:.0f} per run or {steps} in all, {plan.scheme.name} rejects too often "
-                "(docs/inference.md has the rates). Trust held_out_test, or use fewer principal axes or components."
+                "(docs/inference.md has the rates). Trust held_out_test, or use fewer principal axes or components.",
+                f"{n} volumes change so slowly that they are worth some {effective:.0f} independent ones, which is too "
+                f"few for {dimensions:.0f} dimensions of film and brain: p here is too small. Go by that of the "
+                "held-out test.",
             )
 
 
@@ -230,5 +246,5 @@ def effective_samples(first: NDArray, second: NDArray, n: int) -> float:
     return n / (1 + 2 * both[: gone[0] if len(gone) else None].sum())
 
 
-def _warn(text: str) -> None:
-    warnings.warn(text, InferenceWarning, stacklevel=4)
+def _warn(text: str, plain: str = "") -> None:
+    warnings.warn(InferenceWarning(text, plain), stacklevel=4)

@@ -14,7 +14,7 @@ def noted(test: str, notes: list[str]) -> Iterator[None]:
         warnings.simplefilter("always", InferenceWarning)
         yield
     for warning in caught:
-        if issubclass(warning.category, InferenceWarning):
-            notes.append(f"The {test} says: {warning.message}")
+        if isinstance(warning.message, InferenceWarning):
+            notes.append(f"In the {test}, {warning.message.plain}")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
