@@ -243,7 +243,7 @@ def test_a_subject_in_several_spaces_keeps_all_in_one_folder(study, tmp_path):
                 assert again.read_bytes() == path.read_bytes()
     index = (out / "index.html").read_text()
     assert all(f'href="{next(found[kind].root.glob("sub-*.html")).name}"' in index for kind in kinds)
-    assert "1 subject" in index
+    assert "1 participant" in index
     assert "of 4 analyses" in index
     assert "space MNI152NLin2009cAsym, parcels atlas, resolution 2" in index
     assert main(["report", str(out)]) == 0

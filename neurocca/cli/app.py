@@ -96,7 +96,7 @@ def _bids_app(arguments: list[str]) -> None:
         _check_folders(args)
         from neurocca.steps.descriptor import describe_inputs
 
-        print(describe_inputs(args.bids_dir, args.output_dir, config, query, args.features))
+        print(describe_inputs(args.bids_dir, args.output_dir, config, query, args.features, args.mem))
     else:
         _run_participants(args, config, query, ["neurocca", *arguments])
 

@@ -233,16 +233,11 @@ def check_design(design: Design, fit: FitConfig, scheme: Scheme, t_r: float) -> 
         Seconds per volume.
     """
     (_, p), q = design.X.shape, design.Y.shape[1]
-    is_chosen = len(fit.shrinkage_x) * len(fit.shrinkage_y) > 1
     if fit.n_components > min(p, q):
         raise UsageError(
             f"n_components={fit.n_components} exceeds the narrower view: there are {p} features and {q} responses."
         )
-    if len(design.run_labels) < (3 if is_chosen else 2):
-        raise DataError(
-            f"{len(design.run_labels)} runs: leaving one out, and another to choose the shrinkage, takes at least 3; "
-            "with one value each in fit.shrinkage_x and fit.shrinkage_y there is nothing to choose, and 2 are enough."
-        )
+    check_runs(len(design.run_labels), fit)
     if not isinstance(scheme, CircularShift):
         return
     least = scheme.guard(t_r)
@@ -253,3 +248,13 @@ def check_design(design: Design, fit: FitConfig, scheme: Scheme, t_r: float) -> 
                 f"run {label} has {n} volumes: shifts of inference.min_shift={scheme.min_shift:g} s ({least} volumes) "
                 f"or more in both directions take at least {2 * least} volumes."
             )
+
+
+def check_runs(n_runs: int, fit: FitConfig) -> None:
+    """Refuse fewer runs than can be left out."""
+    is_chosen = len(fit.shrinkage_x) * len(fit.shrinkage_y) > 1
+    if n_runs < (3 if is_chosen else 2):
+        raise DataError(
+            f"{n_runs} run{'s' * (n_runs != 1)}: leaving one out, and another to choose the shrinkage, takes at least "
+            "3; with one value each in fit.shrinkage_x and fit.shrinkage_y there is nothing to choose, and 2 will do."
+        )

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from neurocca.config import AlignConfig, Config
+from neurocca.errors import DataError
 from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
 from neurocca.io.recording import Recording, RunFiles
 from neurocca.io.store import FeatureStore
+from neurocca.steps.assemble import check_runs
 from neurocca.steps.content import named_inputs
 from neurocca.steps.estimate import Estimate, estimate
 from neurocca.steps.matching import match_runs
@@ -18,7 +20,12 @@ from neurocca.steps.participant import check_folders
 
 
 def describe_inputs(
-    bids_dir: Path, output_dir: Path, config: Config, query: Query, features: Path | None = None
+    bids_dir: Path,
+    output_dir: Path,
+    config: Config,
+    query: Query,
+    features: Path | None = None,
+    memory: int | None = None,
 ) -> str:
     """Participants, runs and files that an analysis would read; nothing is written.
 
@@ -29,6 +36,8 @@ def describe_inputs(
     query : Query
     features : Path, optional
         Feature store; with it, runs that it lacks are marked.
+    memory : int, optional
+        Bytes that there are.
 
     Raises
     ------
@@ -54,8 +63,25 @@ def describe_inputs(
     for recording in recordings:
         lines += ["", _headline(recording), *_folders(recording, bids_dir)]
         lines.append(_table(recording, used.get(recording.subject)))
-        lines.append(f"  {_expected(estimate(recording, config, features))}")
+        expected = estimate(recording, config, features)
+        lines.append(f"  {_expected(expected)}")
+        n_runs = len(used.get(recording.subject, recording.runs))
+        lines += [f"  would be refused: {reason}" for reason in _refusals(recording, n_runs, config)]
+        if memory is not None and expected.low_memory > memory:
+            lines.append(f"  --mem {memory / 2**30:.1f} GiB is less than that")
     return "\n".join(lines)
+
+
+def _refusals(recording: Recording, n_runs: int, config: Config) -> list[str]:
+    """What an analysis would end with, as far as names and headers say it."""
+    found = []
+    try:
+        check_runs(n_runs, config.fit)
+    except DataError as error:
+        found.append(str(error))
+    if config.align.smoothing_fwhm and recording.kind != "voxels":
+        found.append(f"--smoothing-fwhm smooths volumes, and these are {recording.kind}.")
+    return found
 
 
 def _expected(found: Estimate) -> str:

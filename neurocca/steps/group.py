@@ -272,6 +272,10 @@ def _chosen_groups(bids_dir: Path, output_dir: Path, query: Query) -> dict[Group
     everything = groups_in(output_dir)
     if not everything:
         raise NoInputError(f"{output_dir}: no neurocca results: {first}")
+    known = {a.subject for analyses in everything.values() for a in analyses}
+    known |= {path.name[4:] for path in bids_dir.glob("sub-*") if path.is_dir()}
+    if unknown := sorted(set(_labels(query)) - known):
+        raise NoMatchError(f"{bids_dir}: no participant {', '.join(unknown)}; {first}")
     asked = {
         group: [a for a in analyses if a.subject in _labels(query) or not query.participants]
         for group, analyses in everything.items()

@@ -23,7 +23,7 @@ from neurocca.io.query import Query
 from neurocca.io.recording import Recording
 from neurocca.io.store import FeatureStore
 from neurocca.steps.content import MissingContent, named_inputs
-from neurocca.steps.estimate import estimate
+from neurocca.steps.estimate import Estimate, estimate
 from neurocca.steps.inputs import analysis_of, made_of
 from neurocca.steps.matching import match_runs, read_features
 from neurocca.steps.run_log import RunLog
@@ -123,8 +123,7 @@ def run_participants(
 
     at_once = min(n_jobs or 1, len(to_do)) if (n_jobs or 1) > 0 else len(to_do)
     if memory is not None and not low_memory:
-        needed = max(estimate(recording, config, features).memory for recording in to_do) * at_once
-        low_memory = needed > memory
+        low_memory = _is_scarce(memory, [estimate(recording, config, features) for recording in to_do], at_once)
     cache = (work_dir or WORK) / "cleaned" if work_dir is not None or low_memory else None
     datasets = {**query.derivatives, "input": bids_dir}
     links = {name: Path(os.path.relpath(folder, output_dir)).as_posix() for name, folder in datasets.items()}
@@ -134,6 +133,14 @@ def run_participants(
     run_log.write()
     if run_log.failures:
         raise ParticipantsFailedError.of(run_log.failures, len(recordings))
+
+
+def _is_scarce(memory: int, expected: Sequence[Estimate], at_once: int) -> bool:
+    """Whether participants take more memory than there is in the usual way; said where they do so in any way."""
+    least = max(one.low_memory for one in expected) * at_once
+    if least > memory:
+        log.warning("some %.1f GiB are needed even with --low-mem, more than --mem says.", least / 2**30)
+    return max(one.memory for one in expected) * at_once > memory
 
 
 def _say_replaced(output_dir: Path, recording: Recording, config: Config) -> None:

@@ -184,3 +184,16 @@ def test_other_names_of_options_and_jobs_for_content(parcel_dataset, capsys, mon
     assert main([*command, "--dry-run", "--datalad-jobs", "2"]) == 0
     assert main([*command, "--datalad_jobs", "0"]) == 64
     assert "--datalad-jobs 0: at least 1" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_would_be_refused_and_does_not_fit(parcel_dataset, capsys, monkeypatch):
+    monkeypatch.chdir(parcel_dataset)
+    command = ["dataset", "out", "participant", "--features", "features.h5", "--dry-run", "--mem", "100"]
+    config = parcel_dataset / "config.toml"
+    assert main([*command, "--config-file", str(config), "--run-label", "1", "--smoothing-fwhm", "6"]) == 0
+    printed = capsys.readouterr().out
+    assert "would be refused: 1 run: leaving one out" in printed
+    assert "would be refused: --smoothing-fwhm smooths volumes, and these are parcels." in printed
+    assert "--mem 0.1 GiB is less than that" in printed
+    assert main([*command, "--config-file", str(config), "--mem", "4G"]) == 0
+    assert "would be refused" not in capsys.readouterr().out

@@ -391,6 +391,10 @@ def test_without_participants_results_the_command_to_run_first_is_named(study, c
     assert not list(copy.glob("*group*"))
 
 
+def test_a_participant_that_nobody_knows_is_refused(study, copy, capsys):
+    fails(capsys, command(study, copy, "--participant-label", "01", "02", "99"), 18, "no participant 99")
+
+
 def test_results_of_different_settings_are_refused(study, copy, capsys):
     path = next((copy / "sub-04" / "func").glob("*desc-cca_decomposition.json"))
     record = json.loads(path.read_text())
