@@ -187,7 +187,8 @@ def test_files_that_may_not_be_read_are_named(dataset, path):
 def test_events_without_a_row_name_no_film(dataset, capsys):
     events()
     assert command("--dry-run") == 0
-    assert capsys.readouterr().err == ""
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "no events name the film of run 2" in said
 
 
 def test_results_of_other_options_are_not_replaced_in_silence(dataset, capsys):
@@ -250,10 +251,16 @@ def test_partial_correlations_are_said_to_be_tested_too_lightly(dataset, capsys)
 
 def test_what_could_not_be_done_is_said(dataset, capsys):
     MASK.unlink()
+    EVENTS.unlink()
     for path in PREP.rglob("*confounds*"):
         path.unlink()
     assert command("--fd-threshold", "0.5") == 0
     said = capsys.readouterr().err
+    assert "no events name the film of run 2, as they do for others" in said
+    (record,) = Path("out").rglob("*_desc-cca_decomposition.json")
+    warned = json.loads(record.read_text())["Warnings"]
+    assert warned[0].startswith("No confounds are there (motion6): drift alone is taken out")
+    assert warned[1].startswith("No events name the film of run 2")
     assert "no confounds are there to censor volumes by: none is censored" in said
     assert "no confounds are there (motion6): drift alone is taken out" in said
     assert "no mask for run 2: that of the other runs is taken" in said

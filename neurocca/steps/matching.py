@@ -87,16 +87,28 @@ def check_companions(recording: Recording, runs: Sequence[RunFiles], config: Ali
     if len(bare) == len(runs):
         if config.fd_threshold or config.dvars_threshold:
             log.warning("%s: no confounds are there to censor volumes by: none is censored.", subject)
-        if config.confounds and recording.kind != "parcels":
-            log.warning(
-                "%s: no confounds are there (%s): drift alone is taken out.", subject, ", ".join(config.confounds)
-            )
-        if recording.kind == "parcels" and config.confounds not in ((), AlignConfig().confounds):
-            names = ", ".join(config.confounds)
-            log.warning("%s: parcels are cleaned already: no confounds (%s) are taken out.", subject, names)
+    for text in what_lacks(recording, runs, config):
+        log.warning("%s: %s", subject, text)
     unmasked = [run.label for run in runs if not run.masks]
     if 0 < len(unmasked) < len(runs):
         log.warning("%s: no mask for run %s: that of the other runs is taken.", subject, ", ".join(unmasked))
+
+
+def what_lacks(recording: Recording, runs: Sequence[RunFiles], config: AlignConfig) -> list[str]:
+    """What runs do not have, and what is done without it, for the terminal and the top of the report."""
+    found, names = [], ", ".join(config.confounds)
+    if all(run.confounds is None for run in runs):
+        if config.confounds and recording.kind != "parcels":
+            found.append(f"no confounds are there ({names}): drift alone is taken out, what the head moved stays in.")
+        if recording.kind == "parcels" and config.confounds not in ((), AlignConfig().confounds):
+            found.append(f"parcels are cleaned already: no confounds ({names}) are taken out.")
+    silent = [run.label for run in runs if run.film is None]
+    if 0 < len(silent) < len(runs):
+        found.append(
+            f"no events name the film of run {', '.join(silent)}, as they do for others: it is taken to have begun with "
+            "the first volume."
+        )
+    return found
 
 
 def read_features(store: FeatureStore, recording: Recording, config: AlignConfig) -> list[list[FeatureSeries]]:

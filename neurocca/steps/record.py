@@ -27,6 +27,7 @@ from neurocca.steps.estimators import METHODS
 from neurocca.steps.further import Further
 from neurocca.steps.inputs import analysis_of
 from neurocca.steps.lag import LagCurve
+from neurocca.steps.matching import what_lacks
 from neurocca.steps.recovery import recovery
 
 log = logging.getLogger(__name__)
@@ -159,7 +160,11 @@ def _description(
             "CorrectionInSample": "step-down: largest root after removal of earlier components, cumulative maximum",
         },
         "Runs": assembled.qc,
-        "Warnings": _warnings(assembled, notes, partial=align.partial),
+        # what runs lack was said before anything was read
+        "Warnings": [
+            *(f"{text[0].upper()}{text[1:]}" for text in what_lacks(recording, recording.runs, align)),
+            *_warnings(assembled, notes, partial=align.partial),
+        ],
         "Config": asdict(config),
         "Software": _software(),
     }
