@@ -84,9 +84,6 @@ def check_companions(recording: Recording, runs: Sequence[RunFiles], config: Ali
             f"{subject}: no confounds for run {', '.join(bare)}, which other runs have: leave them out of all runs "
             "with --confounds none, or the run itself with --run-label."
         )
-    if len(bare) == len(runs):
-        if config.fd_threshold or config.dvars_threshold:
-            log.warning("%s: no confounds are there to censor volumes by: none is censored.", subject)
     for text in what_lacks(recording, runs, config):
         log.warning("%s: %s", subject, text)
     unmasked = [run.label for run in runs if not run.masks]
@@ -98,6 +95,8 @@ def what_lacks(recording: Recording, runs: Sequence[RunFiles], config: AlignConf
     """What runs do not have, and what is done without it, for the terminal and the top of the report."""
     found, names = [], ", ".join(config.confounds)
     if all(run.confounds is None for run in runs):
+        if config.fd_threshold or config.dvars_threshold:
+            found.append("no confounds are there to censor volumes by: none is censored.")
         if config.confounds and recording.kind != "parcels":
             found.append(f"no confounds are there ({names}): drift alone is taken out, what the head moved stays in.")
         if recording.kind == "parcels" and config.confounds not in ((), AlignConfig().confounds):
@@ -105,8 +104,8 @@ def what_lacks(recording: Recording, runs: Sequence[RunFiles], config: AlignConf
     silent = [run.label for run in runs if run.film is None]
     if 0 < len(silent) < len(runs):
         found.append(
-            f"no events name the film of run {', '.join(silent)}, as they do for others: it is taken to have begun with "
-            "the first volume."
+            f"no events name the film of run {', '.join(silent)}, as they do for others: it is taken to have begun "
+            "with the first volume."
         )
     return found
 
