@@ -26,7 +26,7 @@ LEVELS = ("participant", "group")
 
 EPILOG = """\
 Helper verbs (each has its own --help):
-  neurocca fetch studyforrest|dsXXXXXX|URL DEST   get the files of a DataLad dataset that are needed
+  neurocca fetch studyforrest|ds000113|URL DEST   get the files of a DataLad dataset that are needed
   neurocca features SOURCE [SOURCE ...] -o FILE   film or annotations to a feature store
   neurocca report OUTPUT_DIR                      make the reports of an output directory again
   neurocca reel OUTPUT_DIR --participant 01 -o FILE   a short film of the moments that drive a component

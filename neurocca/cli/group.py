@@ -24,7 +24,8 @@ def add_group_options(parser: argparse.ArgumentParser) -> None:
 
 def group_verdicts(args: argparse.Namespace, query: Query, command: str) -> "Iterator[tuple[Path, pd.DataFrame]]":
     """Pages and verdicts of the groups; for a dry run none, after a line on each."""
-    from neurocca.steps.group import describe_groups, run_group
+    from neurocca.steps.group import run_group
+    from neurocca.steps.group_choice import describe_groups
 
     if args.dry_run:
         print(describe_groups(args.bids_dir, args.output_dir, query))

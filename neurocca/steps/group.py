@@ -19,12 +19,13 @@ from neurocca.io.analyses import Analysis
 from neurocca.io.derivatives import check_output
 from neurocca.io.files import sha256, staged
 from neurocca.io.finished import is_finished, mark_finished
-from neurocca.io.group import GroupAnalysis, GroupResults, groups_in, read_group_record, write_group
+from neurocca.io.group import GroupAnalysis, GroupResults, read_group_record, write_group
 from neurocca.io.layout import find_recordings
 from neurocca.io.leftovers import remove_leftovers
-from neurocca.io.query import NONE, Query
+from neurocca.io.query import Query
 from neurocca.io.recording import Recording
 from neurocca.steps.features import films_store
+from neurocca.steps.group_choice import chosen_groups, reasons_of, without_results
 from neurocca.steps.group_matching import match_members
 from neurocca.steps.group_members import Member, check_alike, differing_keys, read_members
 from neurocca.steps.group_record import GroupParts, collect_group, group_verdict
@@ -101,7 +102,7 @@ def run_group(
         Where the command line asks for other settings than the participants were analysed with.
     """
     query, n_jobs = query or Query(), effective_n_jobs(-1 if n_jobs is None else n_jobs)
-    groups = _chosen_groups(bids_dir, output_dir, query)
+    groups = chosen_groups(bids_dir, output_dir, query)
     check_output(output_dir)
     run_log = RunLog(output_dir, command)
     for group, analyses in groups.items():
@@ -143,11 +144,11 @@ def _ready(
 ) -> tuple[list[Member], dict[str, str], Config]:
     """Participants with results, those without, and why, and the configuration of the group level."""
     members, left_out = read_members(output_dir, analyses)
-    left_out |= _without_results(bids_dir, group, query, {analysis.subject for analysis in analyses})
+    left_out |= without_results(bids_dir, group, query, {analysis.subject for analysis in analyses})
     for subject, reason in left_out.items():
         log.warning("%s: sub-%s is left out: %s", group.stem, subject, reason)
     if len(members) < 2:
-        raise DataError(f"{output_dir}: results of fewer than two participants can be read: {_reasons(left_out)}")
+        raise DataError(f"{output_dir}: results of fewer than two participants can be read: {reasons_of(left_out)}")
     recorded = check_alike(members)
     config = settle(recorded)
     if differing := differing_keys(config, recorded):
@@ -264,68 +265,3 @@ def _recordings(
     if query.space is None and group.space:
         chosen = replace(chosen, space=group.space)
     return find_recordings(bids_dir, chosen, t_r=config.align.t_r)
-
-
-def _chosen_groups(bids_dir: Path, output_dir: Path, query: Query) -> dict[GroupAnalysis, list[Analysis]]:
-    """Groups of at least two participants that are asked for."""
-    first = f"run the participant level first: neurocca {bids_dir} {output_dir} participant"
-    everything = groups_in(output_dir)
-    if not everything:
-        raise NoInputError(f"{output_dir}: no neurocca results: {first}")
-    known = {a.subject for analyses in everything.values() for a in analyses}
-    known |= {path.name[4:] for path in bids_dir.glob("sub-*") if path.is_dir()}
-    if unknown := sorted(set(_labels(query)) - known):
-        raise NoMatchError(f"{bids_dir}: no participant {', '.join(unknown)}; {first}")
-    asked = {
-        group: [a for a in analyses if a.subject in _labels(query) or not query.participants]
-        for group, analyses in everything.items()
-        if _is_asked(group, query)
-    }
-    found = {group: analyses for group, analyses in asked.items() if analyses}
-    if not found:
-        raise NoMatchError(f"{output_dir}: no results of the participants, task, session or space asked for; {first}")
-    enough = {group: analyses for group, analyses in found.items() if len(analyses) > 1}
-    for group in found.keys() - enough.keys():
-        log.warning("%s: results of sub-%s alone: no group.", group.stem, found[group][0].subject)
-    if not enough:
-        subjects = sorted({a.subject for analyses in found.values() for a in analyses})
-        raise NoInputError(
-            f"{output_dir}: a group takes results of two participants or more, and there are those of "
-            f"sub-{', sub-'.join(subjects)}; {first}"
-        )
-    return enough
-
-
-def _labels(query: Query) -> list[str]:
-    return [label.removeprefix("sub-") for label in query.participants]
-
-
-def _is_asked(group: GroupAnalysis, query: Query) -> bool:
-    sessions = [label.removeprefix("ses-") for label in query.sessions]
-    return (
-        query.task in (None, group.task)
-        and (not sessions or group.session in sessions)
-        and query.space in (None, group.space or NONE)
-        and query.res in (None, group.res or NONE)
-    )
-
-
-def _without_results(bids_dir: Path, group: GroupAnalysis, query: Query, have: set[str]) -> dict[str, str]:
-    """Participants who are asked for, or in the dataset, and have no results."""
-    wanted = _labels(query) or sorted(path.name[4:] for path in bids_dir.glob("sub-*") if path.is_dir())
-    return {subject: f"no results of {group.stem}." for subject in wanted if subject not in have}
-
-
-def _reasons(left_out: dict[str, str]) -> str:
-    return "; ".join(f"sub-{subject}: {reason.rstrip('.')}" for subject, reason in left_out.items()) + "."
-
-
-def describe_groups(bids_dir: Path, output_dir: Path, query: Query) -> str:
-    """Groups and participants that `run_group` would read; nothing is written."""
-    lines = []
-    for group, analyses in _chosen_groups(bids_dir, output_dir, query).items():
-        subjects = {analysis.subject for analysis in analyses}
-        lines.append(f"{group.stem}: {len(subjects)} participants ({', '.join(sorted(subjects))})")
-        missing = _without_results(bids_dir, group, query, subjects)
-        lines += [f"  sub-{subject}: {reason}" for subject, reason in missing.items()]
-    return "\n".join(lines)

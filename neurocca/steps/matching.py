@@ -101,7 +101,8 @@ def what_lacks(recording: Recording, runs: Sequence[RunFiles], config: AlignConf
             found.append(f"no confounds are there ({names}): drift alone is taken out, what the head moved stays in.")
         if recording.kind == "parcels" and config.confounds not in ((), AlignConfig().confounds):
             found.append(f"parcels are cleaned already: no confounds ({names}) are taken out.")
-    silent = [run.label for run in runs if run.film is None]
+    # a log of frames says the onset and no film
+    silent = [run.label for run in runs if run.film is None and run.onset in (0.0, config.onset_shift)]
     if 0 < len(silent) < len(runs):
         found.append(
             f"no events name the film of run {', '.join(silent)}, as they do for others: it is taken to have begun "

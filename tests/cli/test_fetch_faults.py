@@ -78,7 +78,7 @@ def test_damaged_content_is_not_used(copied, tmp_path, capsys):
     name = BOLD.split("/", 2)[2]
     damaged = annexed_object(copied.origin("derivative/aligned_mri"), name)
     intact = damaged.read_bytes()
-    damaged.write_bytes(intact[:-4] + b"XXXX")
+    damaged.write_bytes(intact[:-4] + bytes(4))
     dest = tmp_path / "data"
     fails(
         capsys, asked(copied, dest, "--what", "bold"), 65, r"run-1_bold\.nii\.gz: its content at the source is damaged"
@@ -96,7 +96,7 @@ def test_a_server_that_sends_damaged_content(copied, served, tmp_path, capsys):
     words = ["fetch", f"{served}/{aligned.name}/.git", str(dest), "--include", "**/sub-01*avmovie*_bold.nii.gz"]
     damaged = annexed_object(aligned, BOLD.split("/", 2)[2])
     intact = damaged.read_bytes()
-    for content in (intact[:-4] + b"XXXX", intact[:100]):
+    for content in (intact[:-4] + bytes(4), intact[:100]):
         damaged.write_bytes(content)
         fails(capsys, words, 65, r"run-1_bold\.nii\.gz: its content at the source is damaged")
         assert len(here(dest)) == 2

@@ -58,7 +58,7 @@ def test_a_source_that_writes_in_place_is_copied(copied, tmp_path, shell):
 
 def test_damaged_content_is_not_shared(copied, tmp_path, capsys):
     damaged = annexed_object(copied.origin("derivative/aligned_mri"), NAME)
-    damaged.write_bytes(damaged.read_bytes()[:-4] + b"XXXX")
+    damaged.write_bytes(damaged.read_bytes()[:-4] + bytes(4))
     damaged.chmod(0o444)
     words = asked(copied, tmp_path / "data", "--what", "bold", "--share")
     fails(capsys, words, 65, r"run-1_bold\.nii\.gz: its content at the source is damaged")
