@@ -10,9 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # arguments for pytest, e.g. make test PYTEST_FLAGS="-k shift"
 PYTEST_FLAGS ?=
-JOBS ?= 3
-# with one thread each, JOBS processes share the cores instead of fighting for them; one more than the two cores of
-# small machines, as tests also wait for programs that they start
+JOBS ?= 2
+# with one thread each, JOBS processes share the cores instead of fighting for them
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 help:  ## list the targets

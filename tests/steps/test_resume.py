@@ -14,6 +14,9 @@ import pytest
 
 import neurocca
 from neurocca.cli import main
+from neurocca.io.analyses import Analysis
+from neurocca.io.group import GroupAnalysis
+from neurocca.io.leftovers import remove_leftovers
 from tests.conftest import results_of
 
 
@@ -83,12 +86,22 @@ def test_nothing_of_an_earlier_fit_is_left_beside_the_new_one(analysed, capsys):
     assert any("cca01" in name for name in gone)
     assert not any("cca01" in name for name in after)
     assert {name for name in gone if "hrinkage" in name}
-    # those of others, and of other spaces, stay
-    other = analysed / "out/sub-01/func/sub-01_task-film_space-T1w_desc-cca_mixing.tsv"
-    other.write_text("cca_00\n1\n")
-    assert main(command(analysed, "--participant-label", "01", "--estimator", "kernel", "--n-permutations", "9")) == 0
-    assert not list((analysed / "out/sub-01/func").glob("*stat-p_*"))
-    assert other.is_file()
+
+
+def test_what_is_of_others_and_of_other_spaces_stays(tmp_path):
+    func, figures = tmp_path / "sub-01/func", tmp_path / "sub-01/figures"
+    own = [func / f"sub-01_task-film_{name}" for name in ("stat-p_desc-ccaFWE_statmap.tsv", "desc-cca_mixing.tsv")]
+    own += [figures / "sub-01_task-film_desc-cca01Null_plot.svg", tmp_path / "sub-01_task-film.html"]
+    others = [func / "sub-01_task-film_space-T1w_desc-cca_mixing.tsv", func / "sub-01_task-rest_desc-cca_mixing.tsv"]
+    others += [tmp_path / "task-film_desc-ccaGroup_matches.tsv", tmp_path / "sub-02/func/sub-02_task-film_x.tsv"]
+    for path in (*own, *others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    remove_leftovers(tmp_path, Analysis("01", "film"), [own[1].relative_to(tmp_path)])
+    assert [path.is_file() for path in own] == [False, True, False, False]
+    assert all(path.is_file() for path in others)
+    remove_leftovers(tmp_path, GroupAnalysis("film"), [])
+    assert [path.is_file() for path in others] == [True, True, False, True]
 
 
 @pytest.mark.parametrize("name", ["desc-cca_mixing.tsv", "desc-cca_decomposition.json", "desc-cca_components.tsv"])
