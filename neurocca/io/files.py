@@ -88,13 +88,15 @@ def staged(destination: Path) -> Iterator[Path]:
         _remove_empty(destination.absolute(), existing.absolute())
 
 
-def _make_folder(destination: Path, attempts: int = 5) -> tuple[Path, int]:
+def _make_folder(destination: Path, attempts: int = 200) -> tuple[Path, int]:
     """Temporary folder in the destination, and the descriptor that holds its lock.
 
     Tried again where another process has just removed the empty destination, or swept the folder before it was locked.
+    Many at once may do so many times in a row; an attempt takes some microseconds.
     """
     for _ in range(attempts - 1):
-        with suppress(FileNotFoundError):
+        # FileExistsError: there when `mkdir` tried, gone when it looked what it is
+        with suppress(FileNotFoundError, FileExistsError):
             return _make_locked(destination)
     return _make_locked(destination)
 
