@@ -10,6 +10,9 @@ from neurocca.cli.parser import add
 from neurocca.config import HRF_MODELS, Config
 from neurocca.errors import UsageError
 
+SLOPPY_PERMUTATIONS = 99
+"""Of `--sloppy`."""
+
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -35,7 +38,10 @@ def _add_fit(group: argparse._ArgumentGroup) -> None:
     shrinkage = "of features and BOLD, from 0 (CCA) to 1 (PLS); one number for both, or auto (default): cross-validated"
     add(group, "--shrinkage", nargs="+", metavar="S", help=shrinkage)
     add(group, "--scheme", metavar="NAME", help="of permutations: circular_shift (default) or phase_randomize")
-    add(group, "--n-permutations", type=int, metavar="B", help="permutations (default: 1000)")
+    permutations = group.add_mutually_exclusive_group()
+    add(permutations, "--n-permutations", type=int, metavar="B", help="permutations (default: 1000)")
+    sloppy = f"{SLOPPY_PERMUTATIONS} permutations, to see whether everything runs; not for results"
+    add(permutations, "--sloppy", action="store_true", help=sloppy)
     add(group, "--random-seed", type=int, metavar="SEED", help="seed of the permutations (default: 0)")
 
 
@@ -73,6 +79,8 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     add(group, "--n-jobs", "--n-cpus", "--nprocs", "--nthreads", type=int, metavar="N", help=jobs)
     work = "intermediate files: features, and cleaned BOLD for the next time (default: features alone, in work)"
     add(group, "-w", "--work-dir", type=Path, metavar="DIR", help=work)
+    clean = "remove what earlier calls have left there first; not while others use it"
+    add(group, "--clean-workdir", action="store_true", help=clean)
     add(group, "--low-mem", action="store_true", help="one run in memory at a time, the others in the work directory")
     memory = "memory that there is, in MB or with K, M, G or T: --low-mem where participants would need more"
     add(group, "--mem", "--mem-mb", type=memory_size, metavar="SIZE", help=memory)
@@ -134,7 +142,7 @@ def given_values(args: argparse.Namespace) -> dict[str, Any]:
         "fit.shrinkage_x": x,
         "fit.shrinkage_y": y,
         "inference.scheme": args.scheme,
-        "inference.n_permutations": args.n_permutations,
+        "inference.n_permutations": SLOPPY_PERMUTATIONS if args.sloppy else args.n_permutations,
         "inference.seed": args.random_seed,
     }
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import neurocca
@@ -24,7 +25,22 @@ from neurocca.steps.terminal import printable
 
 LEVELS = ("participant", "group")
 
-EPILOG = """\
+EXIT_CODES = {
+    0: "ok",
+    1: "unexpected failure",
+    16: "not valid BIDS",
+    17: "unknown analysis level",
+    18: "filters select nothing",
+    64: "usage",
+    65: "data error",
+    66: "no input",
+    73: "output cannot be written",
+    75: "content is not here yet (datalad get)",
+    130: "interrupted",
+}
+"""Those of the BIDS execution specification, where it has them."""
+
+EPILOG = f"""\
 Helper verbs (each has its own --help):
   neurocca fetch studyforrest|ds000113|URL DEST   get the files of a DataLad dataset that are needed
   neurocca features SOURCE [SOURCE ...] -o FILE   film or annotations to a feature store
@@ -32,9 +48,7 @@ Helper verbs (each has its own --help):
   neurocca reel OUTPUT_DIR --participant 01 -o FILE   a short film of the moments that drive a component
   neurocca demo [DIR]                             simulated example: film to report
 
-Exit codes: 0 ok; 1 unexpected failure; 16 not valid BIDS; 17 unknown analysis level; 18 filters select nothing;
-64 usage; 65 data error; 66 no input; 73 output cannot be written; 75 content is not here yet (datalad get);
-130 interrupted.
+{fill("Exit codes: " + "; ".join(f"{code} {text}" for code, text in EXIT_CODES.items()) + ".", 110)}
 """
 
 
@@ -74,6 +88,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _bids_app(arguments: list[str]) -> None:
+    if "--bids-exec-spec" in arguments or "--bids_exec_spec" in arguments:
+        from neurocca.cli.boutiques import descriptor
+        from neurocca.io.files import json_text
+
+        print(json_text(descriptor(_bids_parser(), LEVELS, EXIT_CODES)), end="")
+        return
     args = _bids_parser().parse_args(arguments)
     start_logging(args.verbose, quiet=args.quiet)
     if args.analysis_level not in LEVELS:
@@ -90,7 +110,7 @@ def _bids_app(arguments: list[str]) -> None:
 
         print(*write_boilerplate(args.output_dir), sep="\n")
     elif args.analysis_level == "group":
-        _check_folders(args)
+        _prepare_folders(args)
         _print(group_verdicts(args, query, " ".join(["neurocca", *arguments])), quiet=args.quiet)
     elif args.dry_run:
         _check_folders(args)
@@ -112,6 +132,7 @@ def _bids_parser() -> Parser:
     parser.add_argument("output_dir", type=Path, help="where derivatives and reports go")
     parser.add_argument("analysis_level", help=f"one of: {', '.join(LEVELS)}")
     parser.add_argument("--version", action="version", version=f"neurocca {neurocca.__version__}")
+    add(parser, "--bids-exec-spec", action="store_true", help="print a Boutiques descriptor of this command, and exit")
     add_data_options(parser)
     add_analysis_options(parser)
     add_group_options(parser)
@@ -133,7 +154,12 @@ def _bids_parser() -> Parser:
         action="store_true",
         help="end with the first participant that fails; a missing run is an error",
     )
-    add(checks, "--notrack", action="store_true", help="nothing: no use is ever tracked (for scripts that say it)")
+    nothing = parser.add_argument_group("without effect (for scripts that give them to every BIDS app)")
+    add(nothing, "--notrack", action="store_true", help="no use is ever tracked")
+    threads = "linear algebra has one thread per process, so that results do not depend on it; see --n-jobs"
+    add(nothing, "--omp-nthreads", type=int, metavar="N", help=threads)
+    markdown = "the methods text is Markdown, with BibTeX, anyhow"
+    add(nothing, "--md-only-boilerplate", action="store_true", help=markdown)
     return parser
 
 
@@ -205,7 +231,7 @@ def _make_demo_dataset(folder: Path, generated: bool) -> None:
 
 
 def _run_participants(args: argparse.Namespace, config: Config, query: Query, command: Sequence[str]) -> None:
-    _check_folders(args)
+    _prepare_folders(args)
     from neurocca.steps.content import MissingContent
     from neurocca.steps.participant import run_participants
 
@@ -241,6 +267,14 @@ def _print(verdicts: Iterable[tuple[Path, Any]], *, quiet: bool) -> None:
         if "recovery" in verdict.attrs:
             print("planted components (simulated data):")
             print(verdict.attrs["recovery"].to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+
+
+def _prepare_folders(args: argparse.Namespace) -> None:
+    _check_folders(args)
+    if args.clean_workdir and not args.dry_run:
+        from neurocca.steps.work_folder import clean_work
+
+        clean_work(args.work_dir)
 
 
 def _check_folders(args: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ from neurocca.steps.passes import Film
 from neurocca.steps.provenance import origin, software, source_record
 from neurocca.steps.reduction import Projection, Transform, unchanged
 from neurocca.steps.store_plan import StorePlan
+from neurocca.steps.work_folder import STORE
 
 if TYPE_CHECKING:
     from neurocca.features.reduce import Reduction
@@ -141,7 +142,7 @@ def films_store(films: Mapping[str, Path], folder: Path, config: FeaturesConfig,
     n_jobs : int
         Passes at the same time.
     """
-    output = folder / "features.h5"
+    output = folder / STORE
     if output.is_file() and not _is_store(output):
         output.unlink()  # in its own folder, a damaged store or one of an older version is made again
     plan = StorePlan(output, overwrite=True, forget=True)

@@ -32,9 +32,10 @@ from neurocca.steps.group_record import GroupParts, collect_group, group_verdict
 from neurocca.steps.group_report import draw_group
 from neurocca.steps.group_second_level import consistency, second_level
 from neurocca.steps.group_shared import SharedFit, fit_shared
-from neurocca.steps.participant import WORK, shared_films
+from neurocca.steps.participant import shared_films
 from neurocca.steps.report import write_index
 from neurocca.steps.run_log import RunLog
+from neurocca.steps.work_folder import WORK
 
 log = logging.getLogger(__name__)
 

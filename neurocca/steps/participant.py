@@ -28,13 +28,13 @@ from neurocca.steps.inputs import analysis_of, made_of
 from neurocca.steps.matching import match_runs, read_features
 from neurocca.steps.run_log import RunLog
 from neurocca.steps.several import each_participant
+from neurocca.steps.work_folder import CLEANED, WORK
 
 if TYPE_CHECKING:
     from neurocca.steps.analysis import ParticipantAnalysis
 
 log = logging.getLogger(__name__)
 
-WORK = Path("work")
 """Where intermediate files go when nothing else is said."""
 
 
@@ -124,7 +124,7 @@ def run_participants(
     at_once = min(n_jobs or 1, len(to_do)) if (n_jobs or 1) > 0 else len(to_do)
     if memory is not None and not low_memory:
         low_memory = _is_scarce(memory, [estimate(recording, config, features) for recording in to_do], at_once)
-    cache = (work_dir or WORK) / "cleaned" if work_dir is not None or low_memory else None
+    cache = (work_dir or WORK) / CLEANED if work_dir is not None or low_memory else None
     datasets = {**query.derivatives, "input": bids_dir}
     links = {name: Path(os.path.relpath(folder, output_dir)).as_posix() for name, folder in datasets.items()}
     one = ParticipantAnalysis(bids_dir, output_dir, config, features, cache, low_memory, command, sources, links)

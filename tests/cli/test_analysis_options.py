@@ -1,6 +1,10 @@
 """Options of an analysis: what they set, and what they refuse."""
 
 import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -197,3 +201,44 @@ def test_a_dry_run_says_what_would_be_refused_and_does_not_fit(parcel_dataset, c
     assert "--mem 0.1 GiB is less than that" in printed
     assert main([*command, "--config-file", str(config), "--mem", "4G"]) == 0
     assert "would be refused" not in capsys.readouterr().out
+
+
+def test_a_program_that_runs_apps_can_read_what_they_take(tmp_path, capsys):
+    assert main(["--bids-exec-spec"]) == 0
+    described = tmp_path / "descriptor.json"
+    described.write_text(capsys.readouterr().out)
+    bosh = Path(sys.executable).with_name("bosh")
+    subprocess.run([bosh, "validate", described], check=True)
+    asked = tmp_path / "invocation.json"
+    values = {"bids_dir": str(tmp_path), "output_dir": "out", "analysis_level": "participant"}
+    asked.write_text(json.dumps(values | {"run_label": ["1", "2"], "no_datalad_get": True, "n_permutations": 99}))
+    told = [bosh, "exec", "simulate", described, "-i", asked]
+    command = subprocess.run(told, check=True, capture_output=True, text=True).stdout.split()
+    args = _bids_parser().parse_args(command[command.index("neurocca") + 1 :])
+    assert (args.run_label, args.datalad_get, args.n_permutations) == (["1", "2"], False, 99)
+
+
+def test_the_work_directory_is_cleaned_of_what_is_ours(parcel_dataset, capsys, monkeypatch):
+    monkeypatch.chdir(parcel_dataset)
+    work = parcel_dataset / "w"
+    (work / "cleaned").mkdir(parents=True)
+    (work / ".features.h5.parts").mkdir()
+    for name in ("features.h5", "cleaned/old", ".features.h5.parts/old", "mine"):
+        (work / name).write_text("old")
+    command = ["dataset", "out", "participant", "--features", "features.h5", "--config-file", "config.toml"]
+    command += ["-w", "w", "--clean-workdir"]
+    assert main([*command, "--dry-run"]) == 0
+    assert (work / "features.h5").exists()
+    assert main([*command, "--participant-label", "01", "-q"]) == 0
+    assert sorted(path.name for path in work.iterdir()) == ["cleaned", "mine"]
+    assert not (work / "cleaned/old").exists()
+
+
+def test_few_permutations_for_a_trial():
+    assert config("--sloppy").inference.n_permutations == 99
+    with pytest.raises(UsageError, match="not allowed with"):
+        config("--sloppy", "--n-permutations", "5")
+
+
+def test_options_of_other_apps_change_nothing():
+    assert config("--omp-nthreads", "4", "--md-only-boilerplate", "--notrack") == Config()
