@@ -108,7 +108,6 @@ def test_truth_is_the_response_to_the_film_as_it_is_on_disk(demo):
 
 
 def test_without_noise_bold_is_baseline_times_planted_percent(monkeypatch):
-    monkeypatch.setattr(bold, "ONGOING", np.zeros(2))
     monkeypatch.setattr(bold, "NOISE_SD", 0.0)
     monkeypatch.setattr(bold, "_drift", lambda shape, n, rng: np.zeros((*shape, n)))
     head, rng = standard_head(), np.random.default_rng(5)

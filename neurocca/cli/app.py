@@ -10,7 +10,7 @@ from textwrap import fill
 from typing import Any
 
 import neurocca
-from neurocca.cli.analysis import add_analysis_options, analysis_config, given_values
+from neurocca.cli.analysis import add_analysis_options, analysis_config
 from neurocca.cli.completion import complete
 from neurocca.cli.data import add_data_options, as_query
 from neurocca.cli.features import features, features_parser
@@ -194,12 +194,11 @@ def _demo(arguments: list[str]) -> None:
         print(f"Using the film and simulated BOLD in {args.bids_dir}")
     else:
         _make_demo_dataset(args.bids_dir, args.generated_film)
-    from neurocca.demo.dataset import SETTINGS
+    from neurocca.demo.dataset import ANALYSIS
     from neurocca.io.files import write_text
 
-    config = (
-        analysis_config(args) if args.config_file else Config().with_values(SETTINGS).with_values(given_values(args))
-    )
+    args.config_file = args.config_file or args.bids_dir / ANALYSIS
+    config = analysis_config(args)
     toml = args.directory / "config.toml"
     write_text(toml, config.to_toml())
     command = ["neurocca", str(args.bids_dir), str(args.output_dir), "participant", "-w", str(args.work_dir)]

@@ -30,10 +30,10 @@ which would not tell components of the same size apart."""
 PEAK = 3.0
 """Percent signal change per standard deviation of the response at the centre of an area."""
 
-ONGOING = np.array([1.0, 0.3])
+ONGOING = np.array([0.7, 0.15])
 """Standard deviation of each component's ongoing activity, relative to the response of its areas to the film.
 
-So correlations of film and brain cannot exceed `planted_correlations`: .71 and .96. They differ by design: what is
+So correlations of film and brain cannot exceed `planted_correlations`: .82 and .99. They differ by design: what is
 equally strong can only be found up to a rotation, and in little data what is nearly so, too."""
 
 NOISE_SD, NOISE_PHI, NOISE_FWHM = 1.0, 0.4, 8.0
@@ -44,6 +44,10 @@ BASELINE = 1000.0
 
 MOTION_NAMES = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 """Translations in millimetres, rotations in radians, as fMRIPrep names them."""
+
+BREATH = 1.0
+"""How much the head nods with the breath, relative to its slow walk. Regressing out slow motion alone would take a
+good part of slow responses with it."""
 
 MOTION_SCALE = np.array([0.2, 0.2, 0.3, 0.004, 0.003, 0.003])
 
@@ -155,7 +159,7 @@ def motion_parameters(n: int, rng: Generator) -> NDArray[np.float64]:
         Columns MOTION_NAMES.
     """
     walk = np.cumsum(gaussian_filter1d(rng.standard_normal((n, 6)), 3, axis=0), axis=0)
-    walk = (walk - walk[0]) / walk.std(axis=0) + 0.4 * autocorrelated((6, n), 0.3, rng).T
+    walk = (walk - walk[0]) / walk.std(axis=0) + BREATH * autocorrelated((6, n), 0.3, rng).T
     for volume in rng.integers(n // 10, n, rng.integers(1, 3)):
         since = np.arange(n) - volume
         # the head jumps and comes half the way back
@@ -170,8 +174,25 @@ def motion_leak(head: Head, rng: Generator) -> NDArray[np.float64]:
     return np.asarray(0.75 * head.edge[..., None] * weights)
 
 
+def activity(responses: NDArray, rng: Generator) -> NDArray[np.float64]:
+    """What the areas of each component do in one run: their response to the film, and their ongoing activity.
+
+    Parameters
+    ----------
+    responses : array, shape (n, c)
+        Planted time courses in standard deviations.
+    rng : Generator
+
+    Returns
+    -------
+    array, shape (n, c)
+    """
+    n, c = responses.shape
+    return np.asarray(responses + autocorrelated((c, n), 0.5, rng).T * ONGOING)
+
+
 def simulate_run(
-    head: Head, maps: NDArray, responses: NDArray, leak: NDArray, motion: NDArray, rng: Generator
+    head: Head, maps: NDArray, areas: NDArray, leak: NDArray, motion: NDArray, rng: Generator
 ) -> NDArray[np.float64]:
     """BOLD intensities of one run.
 
@@ -180,8 +201,8 @@ def simulate_run(
     head : Head
     maps : array, shape (x, y, z, c)
         As from `planted_maps`.
-    responses : array, shape (n, c)
-        Planted time courses in standard deviations.
+    areas : array, shape (n, c)
+        As from `activity`.
     leak : array, shape (x, y, z, 6)
         As from `motion_leak`.
     motion : array, shape (n, 6)
@@ -192,9 +213,8 @@ def simulate_run(
     -------
     array, shape (x, y, z, n)
     """
-    n = len(responses)
-    ongoing = autocorrelated((responses.shape[1], n), 0.5, rng).T * ONGOING
-    percent = maps @ (responses + ongoing).T + leak @ (motion / MOTION_SCALE).T
+    n = len(areas)
+    percent = maps @ areas.T + leak @ (motion / MOTION_SCALE).T
     percent += NOISE_SD * smooth(autocorrelated((*head.inside.shape, n), NOISE_PHI, rng), NOISE_FWHM)
     percent += _drift(head.inside.shape, n, rng)
     # the scanner's own noise, which alone is left outside the head

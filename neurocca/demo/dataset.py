@@ -11,6 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 import neurocca
+from neurocca.config import Config
 from neurocca.demo import bold, responses
 from neurocca.demo.film import FPS, SIZE, SOUND_RATE, Film, sound_track
 from neurocca.errors import OutputError
@@ -27,7 +28,8 @@ sound (temporal areas) and one by {pictures} (occipital areas), under noise, ong
 
 * `derivatives/motion`: the simulated head motion, named as fMRIPrep names it.
 * `derivatives/truth`: what was planted, as maps (percent signal change, and the correlations that loadings estimate)
-  and time courses (standard deviations).
+  and time courses (standard deviations); and all that the areas do, ongoing activity with it.
+* `code/neurocca.toml`: how the dataset is meant to be analysed.
 
 Made by `neurocca.demo.make_dataset` with seed {seed}; the same version, film and seed make the same files again.
 """
@@ -44,10 +46,10 @@ Eight minutes in all would be too little data to tell two components from each o
 SEED = 1
 """Of the command's dataset."""
 
-SETTINGS = {"features.layers": [responses.LAYER], "features.reduce": "pca:5", "align.hrf": responses.HRF}
-"""Of the analysis, where they differ from the defaults: some 800 volumes in all do not carry hundreds of features, and
-the haemodynamic response is that of the simulation. With nilearn's other one features follow their own response at r =
-.93 only, and held-out correlations are as much smaller."""
+ANALYSIS = "code/neurocca.toml"
+"""Configuration that the dataset is meant to be analysed with. Some 800 volumes in all do not carry hundreds of
+features, and the haemodynamic response is that of the simulation. With nilearn's other one features follow their own
+response at r = .93 only, and held-out correlations are as much smaller."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,17 @@ class _Story:
     film: str
     pictures: str
     truth: str
+    features: dict[str, Any]
 
 
-_GENERATED = _Story("A computer drew and sounded the films.", "the motion in the pictures", "motion")
+_GENERATED = _Story(
+    "A computer drew and sounded the films.", "the motion in the pictures", "motion", {"spaces": ["lowlevel", "audio"]}
+)
 _REAL = _Story(
     f"The films are stretches of {CITATION}, each shown twice in a run.",
     "what the pictures show (the first principal component of a network's last stage)",
     f"first principal component of {responses.NETWORK}, {responses.LAYER}",
+    {"spaces": ["cnn", "audio"], "layers": [responses.LAYER], "reduce": "pca:5"},
 )
 
 
@@ -195,10 +201,13 @@ def _make_subject(
     save_image(bold.as_image(maps, head.affine), f"{truth}_desc-truth_components.nii.gz")
     save_image(bold.as_image(bold.planted_loadings(maps), head.affine), f"{truth}_stat-r_desc-truth_statmap.nii.gz")
     _write_table(f"{truth}_desc-truth_mixing.tsv", np.concatenate(planted), tuple(bold.AREAS))
+    activities = []
     for number, (course, run_rng) in enumerate(zip(planted, runs_rng.spawn(plan.n_runs), strict=True), start=1):
         run = f"run-{number}"
         motion = bold.motion_parameters(plan.n_volumes, run_rng)
-        volumes = bold.simulate_run(head, maps, course, bold.motion_leak(head, run_rng), motion, run_rng)
+        leak = bold.motion_leak(head, run_rng)
+        activities.append(bold.activity(course, run_rng))
+        volumes = bold.simulate_run(head, maps, activities[-1], leak, motion, run_rng)
         image = bold.as_image(volumes, head.affine, plan.t_r)
         save_image(image, f"{plan.func(subject)}_{run}_bold.nii.gz", np.int16)
         write_text(Path(f"{plan.func(subject)}_{run}_events.tsv"), _events(plan, number))
@@ -206,6 +215,7 @@ def _make_subject(
         _write_table(f"{confounds}.tsv", motion, bold.MOTION_NAMES)
         write_text(Path(f"{confounds}.json"), json_text(_confounds_json(plan.t_r)))
         done(1)
+    _write_table(f"{truth}_desc-truthActivity_mixing.tsv", np.concatenate(activities), tuple(bold.AREAS))
 
 
 def _write_descriptions(plan: _Plan, seed: int) -> None:
@@ -240,6 +250,9 @@ def _write_descriptions(plan: _Plan, seed: int) -> None:
     write_text(plan.root / "participants.tsv", participants)
     write_text(plan.root / "derivatives/motion/README.md", "# Simulated head motion of the neurocca demo\n")
     write_text(plan.root / "derivatives/truth/README.md", "# Planted components of the neurocca demo\n")
+    features = {f"features.{name}": value for name, value in plan.story.features.items()}
+    analysis = Config().with_values({**features, "align.hrf": responses.HRF})
+    write_text(plan.root / ANALYSIS, analysis.to_toml())
     ignore = "*_components.*\n*_statmap.*\n*_mixing.*\n*_decomposition.json\n"
     write_text(plan.root / "derivatives/truth/.bidsignore", ignore)
     write_text(plan.root / "derivatives/motion/.bidsignore", "*_timeseries.*\n")

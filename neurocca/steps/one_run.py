@@ -34,7 +34,7 @@ def align_run(
     earlier = keeper.kept(run, cut)
     data = np.empty((earlier.n_volumes, 0), dtype=np.float32) if earlier else _read(brain, run)
     n_volumes = len(data)
-    confounds = _read_confounds(run, n_volumes, align)
+    confounds = confounds_of(run, n_volumes, align)
     if align.response == "delays" and max(align.delays) >= n_volumes:
         raise UsageError(f"align.delays={list(align.delays)} reach beyond run {run.label} of {n_volumes} volumes.")
     try:
@@ -108,7 +108,8 @@ def _reference(run: RunFiles, t_r: float, config: AlignConfig) -> float:
     return round(reference_time(t_r, said, config.slice_reference), 6)
 
 
-def _read_confounds(run: RunFiles, n_volumes: int, config: AlignConfig) -> Confounds | None:
+def confounds_of(run: RunFiles, n_volumes: int, config: AlignConfig) -> Confounds | None:
+    """Confounds of one run as the configuration asks for them; None where it has no table."""
     if run.confounds is None:
         return None
     return read_confounds(

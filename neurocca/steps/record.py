@@ -73,6 +73,9 @@ def collect(
     if assembled.lag is not None and assembled.lag.warning:
         notes = [assembled.lag.warning, *notes]
     peaks = _peaks(names, own.T, assembled) if voxels else None
+    recovered = None
+    if voxels and recording.simulated:
+        recovered = recovery(recording, assembled, config.align, bold, own.T, held.mean)
     if peaks is not None and "label" in peaks and not peaks["label"].any():
         notes = [*notes, f"No peak lies in a parcel of {atlas}: is it in the space of the volumes?"]
     decomposition = {
@@ -98,7 +101,7 @@ def collect(
         brain=assembled.brain,
         peaks=peaks,
         quality=assembled.quality,
-        recovery=recovery(recording, assembled, bold, own.T, held.mean) if voxels and recording.simulated else None,
+        recovery=recovered,
     )
 
 

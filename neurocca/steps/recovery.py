@@ -1,6 +1,5 @@
 """How well planted components were found, where a simulated dataset says what it planted."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from neurocca.cca.scoring import loadings
+from neurocca.cca.scoring import loadings, paired_correlations
+from neurocca.config import AlignConfig
 from neurocca.io.recording import Recording
 from neurocca.io.timeseries import read_table
 from neurocca.steps.assemble import Assembled
+from neurocca.steps.one_run import confounds_of, cut_of
+from neurocca.temporal.align import bold_nuisance
+from neurocca.temporal.clean import clean_run
 
 
 def recovery(
-    recording: Recording, assembled: Assembled, variates: NDArray, maps: NDArray, held_out: NDArray
+    recording: Recording, assembled: Assembled, align: AlignConfig, variates: NDArray, maps: NDArray, held_out: NDArray
 ) -> pd.DataFrame | None:
     """Agreement of components with the planted ones that lie in the dataset's ``derivatives/truth``.
 
@@ -26,6 +29,8 @@ def recovery(
     ----------
     recording : Recording
     assembled : Assembled
+    align : AlignConfig
+        By which BOLD was cleaned.
     variates : array, shape (n, k)
         BOLD-side variates.
     maps : array, shape (k, V)
@@ -36,22 +41,46 @@ def recovery(
     Returns
     -------
     DataFrame or None
-        As `match_planted`, with held_out_r and planted_r, the correlation of film and brain that was planted; None
-        where the dataset has no such truth.
+        As `match_planted`, with held_out_r and planted_r: the correlation of film and brain in these volumes for one
+        who knows what each component's areas do, cleaned as BOLD is. None where the dataset has no such truth.
     """
     truth = _truth_files(recording)
     if truth is None:
         return None
-    image, mixing, record = truth
+    image, mixing, activity = truth
     planted = read_table(mixing)
-    courses = planted.to_numpy(dtype=float)[_kept_rows(assembled.qc)]
+    every = planted.to_numpy(dtype=float)
+    courses = every[_kept_rows(assembled.qc)]
+    areas = read_table(activity)[planted.columns].to_numpy(dtype=float)
+    said = dict(zip(planted.columns, _planted_correlations(recording, assembled, align, every, areas), strict=True))
     table = match_planted(list(planted.columns), courses, assembled.brain.read((image,)), variates, maps)
     by_name = {f"cca_{i:02d}": round(float(r), 4) for i, r in enumerate(held_out)}
-    said = json.loads(record.read_text(encoding="utf-8")).get("PlantedCorrelation", {})
     return table.assign(
         held_out_r=[by_name.get(name, np.nan) for name in table["component"]],
-        planted_r=[said.get(name, np.nan) for name in table["planted"]],
+        planted_r=[said[name] for name in table["planted"]],
     )
+
+
+def _planted_correlations(
+    recording: Recording, assembled: Assembled, align: AlignConfig, courses: NDArray, areas: NDArray
+) -> NDArray:
+    """Mean over runs of the correlation of each planted course with what its areas do, shape (c,).
+
+    Drift leaves both and confounds the brain alone, as they do with features and BOLD.
+    """
+    runs, start = [], 0
+    for run, quality in zip(recording.runs, assembled.qc, strict=True):
+        n = quality["Volumes"]
+        confounds = confounds_of(run, n, align)
+        values, kept = (confounds.values, confounds.kept) if confounds else (None, None)
+        cleaned = []
+        for series, taken_out in ((courses, None), (areas, values)):
+            basis, rows = bold_nuisance(n, recording.t_r, align, taken_out, kept)
+            found = clean_run(series[start : start + n], basis, kept=rows, cut=cut_of(run, align))
+            cleaned.append(found.data[found.kept])
+        runs.append(paired_correlations(*cleaned))
+        start += n
+    return np.mean(runs, axis=0).round(4)
 
 
 def match_planted(
@@ -91,7 +120,7 @@ def _truth_files(recording: Recording) -> tuple[Path, Path, Path] | None:
     files = (
         stem.with_name(f"{stem.name}_stat-r_desc-truth_statmap.nii.gz"),
         stem.with_name(f"{stem.name}_desc-truth_mixing.tsv"),
-        root / f"task-{recording.task}_desc-truth_decomposition.json",
+        stem.with_name(f"{stem.name}_desc-truthActivity_mixing.tsv"),
     )
     return files if all(f.is_file() for f in files) else None
 
