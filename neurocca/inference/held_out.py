@@ -15,7 +15,7 @@ from neurocca.inference.censoring import inflation, prepared
 from neurocca.inference.checks import check_rows, warn_of_scheme
 from neurocca.inference.fits import fit_rows, plain, winner, with_names
 from neurocca.inference.folds import Bounds, Fold, Splitter, groups_may_be_ignored, split_folds, whole_runs
-from neurocca.inference.held_out_null import RefittedNull, WhitenedNull
+from neurocca.inference.held_out_null import RefittedNull, WhitenedNull, weighted_variates
 from neurocca.inference.matching import matched_correlations
 from neurocca.inference.options import is_number, shown, whole_number
 from neurocca.inference.parallel import CheckpointLike, Progress, over_permutations
@@ -65,6 +65,9 @@ class HeldOutResult:
     scheme : str
     is_exhaustive : bool
         Whether the permutations are all there are.
+    left_out_variates, null_variates : arrays, shapes (k, n) and (B, k, n), or None
+        The film's variates of left-out samples, in what was observed and in the permutations, where these were asked
+        for: for `held_out_map_test`.
     """
 
     correlations: NDArray[np.floating]
@@ -80,6 +83,8 @@ class HeldOutResult:
     tests: list[NDArray[np.intp]]
     scheme: str
     is_exhaustive: bool
+    left_out_variates: NDArray[np.float32] | None = None
+    null_variates: NDArray[np.float32] | None = None
 
     @property
     def pvalues_fdr(self) -> NDArray[np.floating]:
@@ -140,6 +145,7 @@ def held_out_test(
     rng: int | Generator | SeedSequence = 0,
     n_jobs: int = 1,
     max_memory: int = 2**31,
+    keep_variates: bool = False,
     progress: Progress = None,
     checkpoint: CheckpointLike | None = None,
 ) -> HeldOutResult:
@@ -190,6 +196,9 @@ def held_out_test(
         Parallel jobs, on any joblib backend; the result does not depend on it.
     max_memory : int
         Bytes for the table of lagged products of circular shifts.
+    keep_variates : bool
+        Keep the film's variates of all permutations, for `held_out_map_test`. Models are then fitted again in every
+        permutation, also where algebra would do; each sample may be left out once.
     progress : callable or bool, optional
         Called with the number of permutations done since the last call; True shows a bar.
     checkpoint : object with ``load`` and ``save``, optional
@@ -241,17 +250,22 @@ def held_out_test(
     matched = matched_correlations(models, best, X, y, folds)
     k = matched.correlations.shape[1]
     factors = np.array([inflation(kept, fold.test) for fold in folds])
-    if _by_algebra([best, *models], folds, bounds):
+    if keep_variates and len(np.unique(left := np.concatenate([fold.test for fold in folds]))) < len(left):
+        raise ValueError("keep_variates: some samples are left out by several folds.")
+    if not keep_variates and _by_algebra([best, *models], folds, bounds):
         null: Any = WhitenedNull(models, best, X, y, folds, bounds, k, plan, max_memory, factors)
     else:
-        null = RefittedNull(models, best, X, y, labels, folds, k, plan, factors)
+        null = RefittedNull(models, best, X, y, labels, folds, k, plan, factors, keep_variates)
     found = over_permutations(
         null, len(plan), quantum=null.batch, n_jobs=n_jobs, progress=progress, checkpoint=checkpoint,
         prefer="threads" if isinstance(null, WhitenedNull) else "processes",
-        key=None if checkpoint is None else _key([best, *models], X, y, labels, folds, plan, null.way),
+        key=None if checkpoint is None else _key([best, *models], X, y, labels, folds, plan, null.way, keep_variates),
     )  # fmt: skip
     correlations = matched.correlations * factors[:, None]
     mean = correlations.mean(axis=0)
+    variates = weighted_variates(matched, folds, factors, len(x_rows)).astype(np.float32) if keep_variates else None
+    moved = found[:, k:].reshape(-1, k, len(x_rows)).astype(np.float32) if keep_variates else None
+    found = found[:, :k]
     return HeldOutResult(
         correlations=correlations,
         mean=mean,
@@ -266,6 +280,8 @@ def held_out_test(
         tests=[fold.test for fold in folds],
         scheme=plan.scheme.name,
         is_exhaustive=plan.is_exhaustive,
+        left_out_variates=variates,
+        null_variates=moved,
     )
 
 
@@ -292,10 +308,12 @@ def _by_algebra(models: list[Any], folds: list[Fold], bounds: Bounds) -> bool:
     )
 
 
-def _key(models: list[Any], X: Any, y: Any, groups: NDArray, folds: list[Fold], plan: Plan, way: str) -> tuple:
+def _key(
+    models: list[Any], X: Any, y: Any, groups: NDArray, folds: list[Fold], plan: Plan, way: str, keep: bool
+) -> tuple:
     """What the null depends on, for a checkpoint: also on the way, which decides on last digits."""
     chosen = [(type(model).__qualname__, model.get_params()) for model in models]
-    return "held-out", chosen, X, y, groups.tolist(), [(fold.train, fold.test) for fold in folds], plan, way
+    return "held-out", chosen, X, y, groups.tolist(), [(fold.train, fold.test) for fold in folds], plan, way, keep
 
 
 def _allowed(scheme: str | Scheme) -> str | Scheme:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neurocca.inference.fits import fit_rows, take_rows, with_names
 from neurocca.inference.folds import Bounds, Fold, run_sizes, whole_runs
-from neurocca.inference.matching import match, matched_correlations
+from neurocca.inference.matching import Matched, match, matched_correlations
 from neurocca.inference.plan import Plan
 from neurocca.inference.run_products import run_products
 from neurocca.inference.whitened_folds import LeftOut, View, WhitenedFit
@@ -36,6 +36,8 @@ class RefittedNull:
     plan : Plan
     factors : array, shape (folds,)
         What the folds' correlations are multiplied by, to make up for samples in which y is missing.
+    keep_variates : bool
+        Append the film's left-out variates, as `weighted_variates` gives them.
     """
 
     models: list[Any]
@@ -47,11 +49,12 @@ class RefittedNull:
     n_components: int
     plan: Plan
     factors: NDArray
+    keep_variates: bool = False
     batch: int = 1
     way: str = "refitted"
 
     def __call__(self, start: int, stop: int) -> NDArray:
-        """Statistics of permutations from ``start`` to ``stop``: shape (stop - start, k)."""
+        """Statistics of permutations from ``start`` to ``stop``: shape (stop - start, k), or (…, k + k n)."""
         return np.stack([self._one(i) for i in range(start, stop)])
 
     def _one(self, i: int) -> NDArray:
@@ -64,7 +67,23 @@ class RefittedNull:
         matched = matched_correlations(models, reference, X, self.y, self.folds)
         found = (matched.correlations * self.factors[:, None]).mean(axis=0)
         # a component that is not found in this permutation correlates with nothing
-        return np.pad(found[: self.n_components], (0, max(0, self.n_components - len(found))))
+        missing = max(0, self.n_components - len(found))
+        statistics = np.pad(found[: self.n_components], (0, missing))
+        if not self.keep_variates:
+            return statistics
+        variates = weighted_variates(matched, self.folds, self.factors, len(X))[: self.n_components]
+        return np.concatenate([statistics, np.pad(variates, ((0, missing), (0, 0))).ravel()])
+
+
+def weighted_variates(matched: Matched, folds: list[Fold], factors: NDArray, n: int) -> NDArray:
+    """The film's left-out variates, shape (k, n), whose products with columns are means of correlations over folds.
+
+    Columns must be centred and of length 1 in the left-out samples of every fold.
+    """
+    found = np.zeros((n, matched.correlations.shape[1]))
+    for fold, variates, factor in zip(folds, matched.X_variates, factors, strict=True):
+        found[fold.test] = variates * factor / len(folds)
+    return found.T
 
 
 @dataclass

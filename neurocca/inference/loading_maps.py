@@ -130,20 +130,52 @@ def loading_map_test(
     observed = observed * _signs(np.asarray(bases.views[0]), observed)
     null = _NullVariates(plan.scheme.prepare(U, lengths), run_products(U, V, plan, max_memory), (A, B), plan)
     found = over_permutations(null, len(plan), n_jobs=n_jobs, progress=progress)
-    variates = found.reshape(len(plan) * k, len(U))
-    loads, largest = [], np.zeros(len(variates), dtype=variates.dtype)
-    for block in [bases.views[1]] if columns is None else columns():
+    blocks = (
         # of coordinates the censored samples are known, of the columns that they stand for not yet
-        rows = np.asarray(prepared(X, block, kept, runs)[0], dtype=float)
-        rows = unit_columns(_without_run_means(rows, lengths))
-        loads.append(np.clip(rows.T @ observed, -1.0, 1.0).astype(np.float32))
-        moved = np.asarray(plan.scheme.prepare(rows, lengths), dtype=np.float32)
-        part = over_permutations(_Largest(variates, moved), len(variates), quantum=AT_ONCE, n_jobs=n_jobs)
-        np.maximum(largest, part[:, 0], out=largest)
-    loadings, maxima = np.concatenate(loads), largest.reshape(len(plan), k)
+        unit_columns(_without_run_means(np.asarray(prepared(X, block, kept, runs)[0], dtype=float), lengths))
+        for block in ([bases.views[1]] if columns is None else columns())
+    )
+    variates = found.reshape(len(plan), k, len(U))
+    loadings, maxima = maps_and_maxima(
+        blocks, observed, variates, lambda rows: plan.scheme.prepare(rows, lengths), n_jobs
+    )
     return LoadingMaps(
         loadings, corrected_pvalues(loadings, maxima), maxima, plan.scheme.name, plan.is_exhaustive
     )  # fmt: skip
+
+
+def maps_and_maxima(
+    blocks: Iterable[NDArray],
+    observed: NDArray,
+    null: NDArray[np.float32],
+    prepare: Callable[[NDArray], NDArray],
+    n_jobs: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Products of all columns with the observed variates, and the largest absolute ones with those of permutations.
+
+    Parameters
+    ----------
+    blocks : iterable of array, shapes (n, m)
+        Columns whose products with variates are correlations.
+    observed : array, shape (n, k)
+    null : array, shape (B, k, n')
+    prepare : callable
+        Makes n' rows of the n of a block, as the null has them.
+    n_jobs : int
+
+    Returns
+    -------
+    loadings : array, shape (q, k)
+    maxima : array, shape (B, k)
+    """
+    variates = null.reshape(-1, null.shape[-1])
+    loads, largest = [], np.zeros(len(variates), dtype=np.float32)
+    for rows in blocks:
+        loads.append(np.clip(rows.T @ observed, -1.0, 1.0).astype(np.float32))
+        moved = np.asarray(prepare(rows), dtype=np.float32)
+        part = over_permutations(_Largest(variates, moved), len(variates), quantum=AT_ONCE, n_jobs=n_jobs)
+        np.maximum(largest, part[:, 0], out=largest)
+    return np.concatenate(loads), largest.reshape(null.shape[:2])
 
 
 @dataclass(frozen=True)

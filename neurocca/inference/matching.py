@@ -25,11 +25,14 @@ class Matched(NamedTuple):
         Which component of the fold each one is.
     signs : array, shape (folds, k)
         1 or -1, the same for both variates of a pair, so that no correlation changes its sign.
+    X_variates : list of array, shapes (n_left, k)
+        Of the left-out samples of each fold, matched and of length 1.
     """
 
     correlations: NDArray[np.floating]
     order: NDArray[np.intp]
     signs: NDArray[np.floating]
+    X_variates: list[NDArray[np.floating]]
 
 
 def matched_correlations(models: Iterable[Any], reference: Any, X: Any, y: Any, folds: list[Fold]) -> Matched:
@@ -48,16 +51,17 @@ def matched_correlations(models: Iterable[Any], reference: Any, X: Any, y: Any, 
     variates = [[np.asarray(Z) for Z in model.transform(X, y)] for model in models]
     k = min([U.shape[1], *(fold_U.shape[1] for fold_U, _ in variates)])
     reference_units = unit_variates(U[:, :k]), unit_variates(V[:, :k])
-    correlations, orders, signs = [], [], []
+    correlations, orders, signs, left = [], [], [], []
     for fold, pair in zip(folds, variates, strict=True):
         own = [unit_variates(Z[:, :k]) for Z in pair]
         similarity = (own[0].T @ reference_units[0] + own[1].T @ reference_units[1]) / 2
         order, sign = match(similarity)
-        r = np.sum(unit_variates(pair[0][fold.test, :k]) * unit_variates(pair[1][fold.test, :k]), axis=0)
-        correlations.append(r[order])
+        u, v = (unit_variates(Z[fold.test, :k]) for Z in pair)
+        correlations.append(np.sum(u * v, axis=0)[order])
         orders.append(order)
         signs.append(sign)
-    return Matched(np.array(correlations), np.array(orders), np.array(signs))
+        left.append(u[:, order] * sign)
+    return Matched(np.array(correlations), np.array(orders), np.array(signs), left)
 
 
 def match(similarity: NDArray) -> tuple[NDArray[np.intp], NDArray[np.floating]]:

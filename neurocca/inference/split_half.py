@@ -64,6 +64,7 @@ def split_half(
     t_r: float = 1.0,
     scheme: str | Scheme = "circular_shift",
     n_splits: int = 20,
+    coordinates: bool = False,
     kept: ArrayLike | None = None,
     rng: int | Generator | SeedSequence = 0,
     n_jobs: int = 1,
@@ -75,8 +76,7 @@ def split_half(
     ----------
     estimator : scikit-learn estimator with ``fit(X, y)`` and ``transform(X, y)``
         Cloned for every half. Whatever it has chosen on all runs, such as a shrinkage, it is given here: halves are
-        compared for the components, not for choices. Where y holds coordinates (``y_columns``), the brain's loadings
-        are covariances in these, whose congruence is that of the columns' loadings.
+        compared for the components, not for choices.
     X, y : arrays, shapes (n, p) and (n, q)
     runs : array, shape (n,)
         Run label of each sample; of an odd number the second half has one run more.
@@ -86,6 +86,9 @@ def split_half(
         How rows of X are rearranged for chance.
     n_splits : int
         Random different splits; all of them where there are not more.
+    coordinates : bool
+        Whether y holds coordinates (`neurocca.cca.coordinates`): the brain's loadings are then covariances in these,
+        whose congruence is that of the columns' loadings.
     kept : array of bool, shape (n,), optional
         Samples whose y counts, as in `permutation_test`.
     rng : int, Generator or SeedSequence
@@ -121,9 +124,11 @@ def split_half(
     lengths = [b - a for a, b in bounds]
     plan = plan_permutations(scheme, lengths, len(halves), t_r=t_r, rng=child_seed(seed_sequence(rng), 1))
     rows = [np.arange(a, b) for a, b in bounds]
-    splits = _Splits(estimator, views, [tuple(np.concatenate([rows[i] for i in h]) for h in pair) for pair in halves])
+    splits = _Splits(
+        estimator, views, coordinates, [tuple(np.concatenate([rows[i] for i in h]) for h in pair) for pair in halves]
+    )
     observed = over_permutations(
-        _Observed(splits, _loadings(estimator, *views)), len(halves), n_jobs=n_jobs, progress=progress
+        _Observed(splits, splits.loadings(*views)), len(halves), n_jobs=n_jobs, progress=progress
     )
     chance = over_permutations(_Chance(splits, plan), len(halves), n_jobs=n_jobs, progress=progress)
     k = observed.shape[1] // 2
@@ -147,25 +152,25 @@ def _halves(n_runs: int, n_splits: int, seed: SeedSequence) -> tuple[list[tuple[
     return [(list(half), sorted(set(every) - set(half))) for half in chosen], n_possible
 
 
-def _loadings(estimator: Any, X: NDArray, y: NDArray) -> Pair:
-    """Loadings of both views, shapes (p, k) and (q, k), of a fit to these rows."""
-    fit = Fit.of(estimator, X, y, None, "own")
-    if getattr(estimator, "y_columns", None) is None:
-        return fit.loadings
-    return fit.loadings[0], (y - y.mean(axis=0)).T @ fit.variates[1]
-
-
 @dataclass(frozen=True)
 class _Splits:
     estimator: Any
     views: Pair
+    coordinates: bool
     halves: list[tuple[NDArray, ...]]
+
+    def loadings(self, X: NDArray, y: NDArray) -> Pair:
+        """Loadings of both views, shapes (p, k) and (q, k), of a fit to these rows."""
+        fit = Fit.of(self.estimator, X, y, None, "own")
+        if not self.coordinates:
+            return fit.loadings
+        return fit.loadings[0], (y - y.mean(axis=0)).T @ fit.variates[1]
 
     def congruence(self, i: int, X: NDArray, reference: Pair) -> NDArray:
         """Of one split, shape (2 k,): features, then brain."""
         matched = []
         for half in self.halves[i]:
-            found = _loadings(self.estimator, X[half], self.views[1][half])
+            found = self.loadings(X[half], self.views[1][half])
             R = rotation_to(reference, found, "signs")
             matched.append([_unit(a @ R) for a in found])
         return np.concatenate([np.sum(a * b, axis=0) for a, b in zip(*matched, strict=True)])
@@ -192,7 +197,7 @@ class _Chance:
         X, y = self.splits.views
         # of fewer arrangements than splits the first come again
         moved = self.plan.scheme.apply(X, self.plan[i % len(self.plan)], self.plan.lengths)
-        return self.splits.congruence(i, moved, _loadings(self.splits.estimator, moved, y))
+        return self.splits.congruence(i, moved, self.splits.loadings(moved, y))
 
 
 def _unit(columns: NDArray) -> NDArray:

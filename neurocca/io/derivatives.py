@@ -248,6 +248,7 @@ def _write_maps(folder: Path, analysis: Analysis, results: Results) -> None:
     names = component_names(len(results.response_loadings))
     dataset = results.decomposition["Dataset"]
     sidecar = common_fields(results.decomposition)
+    tested = f"{_CROSS} of fits that have not seen the run" if results.decomposition["Maps"]["LeftOut"] else _CROSS
     if fwhm := results.decomposition["Alignment"].get("SmoothingFWHM"):
         sidecar["SmoothingFWHM"] = fwhm
     if dataset["Kind"] == "voxels" or dataset.get("Atlas"):
@@ -255,7 +256,7 @@ def _write_maps(folder: Path, analysis: Analysis, results: Results) -> None:
     for maps, name, what in (
         (results.response_loadings, "desc-cca_components", "correlation with the BOLD-side canonical variates"),
         (results.cross_loadings, "stat-r_desc-ccaStimulus_statmap", _CROSS),
-        (results.map_pvalues, P_MAPS, f"p, corrected over the whole map and all components, of the {_CROSS}; 0 where "
+        (results.map_pvalues, P_MAPS, f"p, corrected over the whole map and all components, of the {tested}; 0 where "
          "nothing was analysed"),
     ):  # fmt: skip
         if maps is None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurocca.cca.linear_base import LinearModel
 from neurocca.config import Config
 from neurocca.errors import DataError, OutputError
 from neurocca.inference.fits import winner
@@ -147,8 +146,10 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
         noted("held-out test", notes),
         progress_bar(test.n_permutations, f"sub-{recording.subject} held-out test") as done,
     ):
-        held = held_out_test(cca, design.X, design.Y, rng=seeds[0], progress=done, **shared)
-    fitted, sample, further = winner(held.estimator), None, None
+        # maps of networks are tested by the same trainings
+        keep = config.fit.estimator == "deep"
+        held = held_out_test(cca, design.X, design.Y, rng=seeds[0], keep_variates=keep, progress=done, **shared)
+    fitted, sample = winner(held.estimator), None
     if hasattr(fitted, "whitened"):  # without it each permutation would be a training of networks
         with (
             noted("in-sample test", notes),
@@ -158,8 +159,7 @@ def _fit_and_test(recording: Recording, assembled: Assembled, config: Config, sc
             sample = permutation_test(
                 fitted, design.X, design.Y, rng=seeds[1], progress=done, statistic="root", **shared
             )  # fmt: skip
-    if isinstance(fitted, LinearModel):
-        further = Further.of(assembled, held, shared, seeds[2], notes)
+    further = Further.of(assembled, held, shared, seeds[2], notes)
     results = collect(recording, assembled, config, fitted, held, sample, further, notes)
     return replace(results, film_weights=film_weights(held, design.X))
 

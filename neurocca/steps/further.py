@@ -9,6 +9,7 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from neurocca.inference.contributions import Contributions
+from neurocca.inference.fits import winner
 from neurocca.inference.held_out import HeldOutResult
 from neurocca.inference.loading_maps import LoadingMaps
 from neurocca.inference.split_half import SplitHalf
@@ -27,11 +28,14 @@ class Further:
     Parameters
     ----------
     maps : LoadingMaps
+    is_left_out : bool
+        Whether maps are of runs that the fits have not seen.
     spaces : Contributions or None
     halves : SplitHalf or None
     """
 
     maps: LoadingMaps
+    is_left_out: bool
     spaces: Contributions | None
     halves: SplitHalf | None
 
@@ -40,32 +44,37 @@ class Further:
         cls, assembled: Assembled, held: HeldOutResult, options: Mapping[str, Any], seed: SeedSequence, notes: list[str]
     ) -> "Further":
         """Of the fit to all runs and its held-out test; options are those that the tests share."""
-        seeds, k = seed.spawn(2), len(held.mean)
+        seeds = seed.spawn(2)
         return cls(
-            maps=corrected_maps(assembled, held.estimator, k, options, seeds[0]),
+            maps=corrected_maps(assembled, held, options, seeds[0]),
+            is_left_out=held.null_variates is not None,
             spaces=contributions(assembled, held, options),
-            halves=stability(assembled, held.estimator, options, seeds[1], notes),
+            halves=stability(assembled, winner(held.estimator), options, seeds[1], notes),
         )
 
     def record(self, names: list[str]) -> dict[str, Any]:
         """What the record says, by its keys: Maps, Contributions, Stability; names are those of the components."""
         return {
-            "Maps": _of_maps(self.maps, names),
+            "Maps": self._of_maps(names),
             "Contributions": None if self.spaces is None else _of_spaces(self.spaces, names),
             "Stability": None if self.halves is None else _of_halves(self.halves, names),
         }
 
-
-def _of_maps(maps: LoadingMaps, names: list[str]) -> dict[str, Any]:
-    threshold = maps.threshold(ALPHA)
-    return {
-        "Measure": "correlation of each column of BOLD with the stimulus-side variate",
-        "NumberOfPermutations": len(maps.null),
-        "Correction": "maximum statistic over columns of BOLD and components, step by step",
-        "Alpha": ALPHA,
-        "Threshold": _rounded(threshold) if np.isfinite(threshold) else None,
-        "Significant": dict(zip(names, (maps.pvalues <= ALPHA).sum(axis=0).tolist(), strict=True)),
-    }
+    def _of_maps(self, names: list[str]) -> dict[str, Any]:
+        measure = "correlation of each column of BOLD with the stimulus-side variate"
+        steps = ", step by step"
+        if self.is_left_out:
+            measure, steps = f"{measure} of fits that have not seen the run, mean over runs", ""
+        threshold = self.maps.threshold(ALPHA)
+        return {
+            "Measure": measure,
+            "LeftOut": self.is_left_out,
+            "NumberOfPermutations": len(self.maps.null),
+            "Correction": f"maximum statistic over columns of BOLD and components{steps}",
+            "Alpha": ALPHA,
+            "Threshold": _rounded(threshold) if np.isfinite(threshold) else None,
+            "Significant": dict(zip(names, (self.maps.pvalues <= ALPHA).sum(axis=0).tolist(), strict=True)),
+        }
 
 
 def _of_spaces(found: Contributions, names: list[str]) -> dict[str, Any]:

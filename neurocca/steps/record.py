@@ -40,7 +40,7 @@ def collect(
     cca: Any,
     held: HeldOutResult,
     sample: PermutationResult | None,
-    further: Further | None,
+    further: Further,
     notes: Sequence[str] = (),
 ) -> Results:
     """Tables, maps and the record of one subject's analysis.
@@ -54,7 +54,7 @@ def collect(
         Fitted on all runs.
     held, sample : results of the held-out and the in-sample test
         None where the estimator has no in-sample test.
-    further : Further or None
+    further : Further
         Maps, feature spaces and halves of the runs, of a linear estimator.
     notes : sequence of str
         What the tests warned of.
@@ -83,7 +83,7 @@ def collect(
         **_description(recording, assembled, config, len(held.null), notes),
         "Shrinkage": _shrinkage(cca, held, config),
         "Components": _components(names, cca, design, held, sample),
-        **(further.record(names) if further else {}),
+        **further.record(names),
     }
     return Results(
         decomposition=decomposition,
@@ -96,7 +96,7 @@ def collect(
         feature_loadings=pd.concat([columns, pd.DataFrame(loadings(design.X, stimulus), columns=names)], axis=1),
         response_loadings=own.T,
         cross_loadings=across.T,
-        map_pvalues=further.maps.pvalues.T if further else None,
+        map_pvalues=further.maps.pvalues.T,
         responses=list(assembled.responses),
         brain=assembled.brain,
         peaks=peaks,

@@ -31,15 +31,14 @@ def stability(
     notes : list of str
         Gets what is to be said.
     """
-    if not isinstance(cca, LinearCCACV):
-        return None
-    design = assembled.design
-    # what was chosen on all runs: the components are compared, not the choice
-    fixed = LinearCCA(cca.n_components, shrinkage=cca.shrinkage_, scale=cca.scale, y_columns=cca.y_columns)
+    design, fixed = assembled.design, cca
+    if isinstance(cca, LinearCCACV):  # what was chosen on all runs: the components are compared, not the choice
+        fixed = LinearCCA(cca.n_components, shrinkage=cca.shrinkage_, scale=cca.scale, y_columns=cca.y_columns)
     known = {name: options[name] for name in ("runs", "t_r", "scheme", "kept", "n_jobs")}
-    n_splits = N_SPLITS if assembled.wide is None else N_SPLITS_WIDE
+    is_wide = assembled.wide is not None
+    n_splits = N_SPLITS_WIDE if is_wide else N_SPLITS
     try:
-        return split_half(fixed, design.X, design.Y, n_splits=n_splits, rng=seed, **known)
+        return split_half(fixed, design.X, design.Y, n_splits=n_splits, coordinates=is_wide, rng=seed, **known)
     except (ValueError, np.linalg.LinAlgError) as error:  # such as a feature that occurs in one run only
         notes.append(f"Stability was not estimated, as half of the runs cannot be fitted: {error}")
         return None

@@ -38,7 +38,9 @@ def test_coordinates_agree_as_the_columns_do(rng):
     Y = np.concatenate([(run - run.mean(axis=0)) / run.std(axis=0) for run in np.split(Y, 6)])
     options = {"runs": RUNS, "n_splits": 4}
     columns = split_half(LinearCCA(2, shrinkage=(0.1, 0.5)), X, Y, **options)
-    wide = split_half(LinearCCA(2, shrinkage=(0.1, 0.5), y_columns=600), X, coordinates([Y], 480), **options)
+    wide = split_half(
+        LinearCCA(2, shrinkage=(0.1, 0.5), y_columns=600), X, coordinates([Y], 480), coordinates=True, **options
+    )
     np.testing.assert_allclose(wide.y, columns.y, atol=1e-6)
     np.testing.assert_allclose(wide.x_chance, columns.x_chance, atol=1e-6)
 

@@ -33,10 +33,15 @@ def test_kernels_find_what_is_shared_and_choose_their_shrinkage(parcel_dataset):
     assert len(record["Shrinkage"]["PerFold"]) == 3
     loadings = pd.read_csv(func / "sub-01_task-film_desc-cca_components.tsv", sep="\t")
     assert set(loadings.loc[loadings["cca_00"].abs().nlargest(1).index, "parcel"]) <= {"p0", "p1"}
+    pvalues = pd.read_csv(func / "sub-01_task-film_stat-p_desc-ccaFWE_statmap.tsv", sep="\t", index_col="parcel")
+    assert set(pvalues.index[pvalues["cca_00"] <= 0.05]) == {"p0", "p1"}
+    stable = record["Stability"]["Components"][0]
+    assert stable["BOLD"]["Mean"] > stable["BOLDChance"]["High"]
+    assert record["Contributions"] is None
     assert "Kernel canonical correlation analysis" in (parcel_dataset / "out/sub-01_task-film.html").read_text()
 
 
-def test_networks_have_no_test_in_sample(parcel_dataset):
+def test_networks_have_maps_of_left_out_runs_and_no_test_in_sample(parcel_dataset):
     options = ("--estimator", "deep", "--n-permutations", "1", "--n-components", "1")
     (parcel_dataset / "config.toml").write_text(
         (parcel_dataset / "config.toml").read_text().replace("[fit]", "[fit]\nepochs = 2")
@@ -48,7 +53,10 @@ def test_networks_have_no_test_in_sample(parcel_dataset):
     assert component["PValueHeldOut"] >= 0.5
     assert np.isfinite(component["HeldOutCorrelation"])
     assert len(pd.read_csv(func / "sub-01_task-film_desc-cca_permutations.tsv", sep="\t")) == 0
+    assert record["Maps"]["LeftOut"]
+    assert len(pd.read_csv(func / "sub-01_task-film_stat-p_desc-ccaFWE_statmap.tsv", sep="\t")) == 6
     page = (parcel_dataset / "out/sub-01_task-film.html").read_text()
+    assert "beyond chance in left-out runs" in page
     assert "Deep canonical correlation analysis" in page
     assert "shrunk" not in page
     assert main(["report", str(parcel_dataset / "out")]) == 0
