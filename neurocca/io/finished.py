@@ -65,5 +65,21 @@ def other_options(output: Path, analysis: Analysis, options: Mapping[str, Any]) 
         return []
 
 
+def analysed_anew(output: Path, group: GroupAnalysis) -> list[str]:
+    """Participants of a finished group whose results are no longer those that it was made of.
+
+    Marks are compared, files are not read.
+    """
+    there: dict[str, str] = {}
+    try:
+        used = json.loads(_mark(output, group).read_text(encoding="utf-8"))["MadeOf"]["Participants"]
+        for mark in (output / "logs").glob("sub-*_finished.json"):
+            results = json.loads(mark.read_text(encoding="utf-8"))["Results"]
+            there |= {Path(path).name: digest for path, digest in results.items()}
+        return [one for one, files in used.items() if any(there.get(name, old) != old for name, old in files.items())]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # of another version, or none
+        return []
+
+
 def _mark(output: Path, analysis: Analysis | GroupAnalysis) -> Path:
     return output / "logs" / f"{analysis.stem}_finished.json"

@@ -1,6 +1,6 @@
 """A group's results in, one self-contained HTML page out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,14 +60,15 @@ def render_group(data: GroupReportData) -> str:
     )  # fmt: skip
 
 
-def group_row(record: Mapping[str, Any], *, href: str) -> dict[str, Any]:
-    """What the index says about one group."""
+def group_row(record: Mapping[str, Any], *, href: str, anew: Sequence[str] = ()) -> dict[str, Any]:
+    """What the index says about one group, of whose participants some have been analysed anew since."""
     return {
         "task": record["Task"],
         "variant": wording.variant(record["Dataset"]),
         "n_participants": len(record["Participants"]),
         "warnings": len(record["Warnings"]),
         "href": href,
+        "anew": [f"sub-{participant}" for participant in anew],
     }
 
 

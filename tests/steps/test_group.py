@@ -18,8 +18,10 @@ from neurocca import LinearCCA, held_out_test
 from neurocca.cli import main
 from neurocca.config import Config, InferenceConfig
 from neurocca.design import FeatureSeries
+from neurocca.io.analyses import analyses_of
 from neurocca.io.derivatives import write_results
 from neurocca.io.files import staged
+from neurocca.io.finished import mark_finished
 from neurocca.io.group import GroupAnalysis, groups_in, read_group_record
 from neurocca.io.layout import find_recordings
 from neurocca.io.store import FeatureStore, write_store
@@ -29,6 +31,7 @@ from neurocca.steps.group_matching import match_members
 from neurocca.steps.group_members import Member, _mask, common_columns, read_members
 from neurocca.steps.group_report import draw_groups
 from neurocca.steps.group_second_level import consistency, second_level
+from neurocca.steps.report import write_index
 from tests.conftest import ar1
 
 SUBJECTS = ("01", "02", "03", "04", "05", "06")
@@ -172,6 +175,21 @@ def test_files_are_valid_bids_and_the_pages_stand_alone(group):
     assert not re.search(r'(src|href)="https?://(?!doi\.org)', html)
     assert len(re.findall("<svg", html)) == len(re.findall('<svg[^>]*aria-label="[^"]{20,}"', html)) > 5
     assert 'href="group_task-film.html"' in (group / "index.html").read_text()
+
+
+def test_the_index_says_when_a_participant_was_analysed_anew(group, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(group, out)
+    analysis = next(one for one in analyses_of(out) if one.subject == "01")
+    files = sorted(path.relative_to(out) for path in (out / "sub-01/func").iterdir())
+    mark_finished(out, analysis, {}, files)
+    write_index(out)
+    assert "Out of date" not in (out / "index.html").read_text()
+    changed = out / "sub-01/func/sub-01_task-film_desc-cca_mixing.tsv"
+    changed.write_text(changed.read_text() + "\n")
+    mark_finished(out, analysis, {}, files)
+    write_index(out)
+    assert "<strong>Out of date</strong>: sub-01 has been analysed anew" in (out / "index.html").read_text()
 
 
 def test_the_same_command_gives_the_same_bytes_and_reports_can_be_made_again(group, study, tmp_path):
