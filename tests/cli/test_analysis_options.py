@@ -11,6 +11,7 @@ import pytest
 from neurocca.cli import main
 from neurocca.cli.analysis import add_analysis_options, analysis_config, memory_size
 from neurocca.cli.app import _bids_parser
+from neurocca.cli.data import as_query
 from neurocca.config import Config
 from neurocca.errors import UsageError
 
@@ -242,3 +243,11 @@ def test_few_permutations_for_a_trial():
 
 def test_options_of_other_apps_change_nothing():
     assert config("--omp-nthreads", "4", "--md-only-boilerplate", "--notrack") == Config()
+
+
+def test_options_of_data_and_running_reach_what_reads_them():
+    options = ["--res", "2", "--bids-database-dir", "index", "--nprocs", "3", "--no-tfce", "--session_label", "a"]
+    args = _bids_parser().parse_args(["in", "out", "group", *options])
+    query = as_query(args)
+    assert (query.res, query.database, query.sessions) == ("2", Path("index"), ("a",))
+    assert (args.n_jobs, args.tfce, args.shared_fit) == (3, False, True)
