@@ -121,9 +121,10 @@ def _sizes(found: Sequence[Mapping[str, Any]]) -> str:
         f"{_counting(len(rs)).lower()} {'is' if len(rs) == 1 else 'are'} {word} (held-out r = {listing(rs)})"
         for word, rs in groups.items()
     ]
-    if len(found) == 1:
+    if len(groups) == 1:
         ((word, rs),) = groups.items()
-        parts = [f"it is {word} (held-out r = {rs[0]})"]
+        who = {1: "it is", 2: "both are"}.get(len(rs), "all are")
+        parts = [f"{who} {word} (held-out r = {listing(rs)})"]
     text = listing(parts)
     return text[0].upper() + text[1:]
 

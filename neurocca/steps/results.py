@@ -17,6 +17,13 @@ from neurocca.io.query import Query
 from neurocca.report.record import ReportData
 from neurocca.steps.participant import run_participants
 
+_NOT_DRAWN = {
+    "shrinkage": "no shrinkage was chosen, so that there are no scores to draw",
+    "lag": "film and BOLD could not be compared at other lags",
+    "Storyboard": "frames are drawn of components that were found, where the film is at hand",
+}
+"""Why a figure may be missing."""
+
 
 @dataclass(frozen=True)
 class FigureFile:
@@ -120,7 +127,8 @@ class ParticipantResults:
     def _figure(self, part: str, ending: str, component: int | None = None) -> FigureFile:
         path = self._place(part, ending, component)
         if not path.is_file():
-            raise NoInputError(f"{path}: there is no such figure of these results.")
+            why = _NOT_DRAWN.get(part, "there is no such figure of these results")
+            raise NoInputError(f"{self.report}: {why} ({path.name}).")
         return FigureFile(path)
 
     def _place(self, part: str, ending: str, component: int | None) -> Path:
