@@ -24,6 +24,9 @@ from tables import publish
 
 ALPHA = 0.05
 
+MANY = 5
+"""Participants, at least, of a group."""
+
 DATASETS: dict[str, tuple[str, Callable[[Path, Path], None], Sequence[str]]] = {
     "Sherlock, voxels of posterior medial cortex": (
         "sherlock",
@@ -56,6 +59,23 @@ def analyse(folder: Path, options: Sequence[str]) -> dict[str, dict[str, Any]]:
         record["Null95"] = float(null.iloc[1:, 1:].max(axis=1).quantile(0.95))
         found[record["Subject"]] = record
     return found
+
+
+def together(folder: Path, participants: Sequence[str]) -> dict[str, Any]:
+    """Record of the group level of some participants who have been analysed."""
+    labels = ("--participant-label", *participants)
+    run("dataset", "out", "group", *labels, "--features", "features.h5", "--no-tfce", "--n-jobs", "2", folder=folder)
+    return json.loads(next((folder / "out").glob("*ccaGroup_decomposition.json")).read_text())
+
+
+def group_row(name: str, record: dict[str, Any]) -> str:
+    one = record["Shared"]["OneMap"]["Components"][:3]
+    r = " ".join(f"{c['HeldOutCorrelation']:.2f}" for c in one)
+    p = " ".join(f"{c['PValue']:.3f}" for c in one)
+    found = " ".join(str(len(c["ShownBy"])) for c in record["Components"][:3])
+    between = " ".join(f"{c['IntersubjectCorrelation']:.2f}" for c in record["Components"][:3])
+    p_between = " ".join(f"{c['PValueIntersubject']:.3f}" for c in record["Components"][:3])
+    return f"| {name} | {len(record['Participants'])} | {found} | {between} | {p_between} | {r} | {p} |"
 
 
 def summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -96,13 +116,23 @@ def main() -> None:
         "| data | volumes × features × columns | held-out r 1 | 2 | 3 | 95 % of the null | participants with p < .05 |",
         "|---|---|---|---|---|---|---|",
     ]
-    figures = {}
+    group_lines = [
+        "| data | participants | who show 1, 2, 3 | r with others 1, 2, 3 | p | one fit: held-out r 1, 2, 3 | p |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    figures, groups = {}, {}
     for name, (source, write, options) in DATASETS.items():
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             write(args.folder / source, folder)
             records = analyse(folder, (*options, "--n-permutations", str(args.n_permutations), "--n-jobs", "2"))
-        parts = {name: [r for s, r in records.items() if s != "mean"]}
+            people = [subject for subject in records if subject != "mean"]
+            if len(people) >= MANY:
+                group = together(folder, people)
+                groups[name] = {key: group[key] for key in ("Components", "Shared")}
+                group_lines.append(group_row(name, group))
+                print(group_lines[-1], flush=True)
+        parts = {name: [records[subject] for subject in people]}
         if "mean" in records:
             parts[f"{name}, mean of all"] = [records["mean"]]
         for part, of in parts.items():
@@ -111,6 +141,7 @@ def main() -> None:
             print(lines[-1], flush=True)
     if args.publish:
         publish("real_datasets", lines, {"n_permutations": args.n_permutations, "data": figures}, args.publish)
+        publish("real_groups", group_lines, {"n_permutations": args.n_permutations, "data": groups}, args.publish)
 
 
 if __name__ == "__main__":
