@@ -1,5 +1,6 @@
 """Fixtures that several rooms share, and the count of tests that ran on real data."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -9,9 +10,26 @@ import pytest
 
 REALDATA = Path(os.environ.get("NEUROCCA_REALDATA", Path(__file__).parents[2] / "shared" / "data"))
 
+# A drawn figure is thousands of small objects that refer to each other, and each search for garbage among them walks
+# over all that was imported: a quarter of the time of a page with Python's own threshold of 700.
+gc.set_threshold(20_000, 50, 100)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Give whole files to processes: what a module's tests share is made once, and not in every process."""
+    from xdist.scheduler import LoadFileScheduling
+
+    if config.getoption("dist") != "load":
+        return None  # the caller wants another way
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip real-data tests, visibly, where there are no real data."""
+    """Long files first, so that processes end together; skip real-data tests, visibly, where there are no real data."""
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent not in (tests, tests / "report", tests / "steps"))
     if not REALDATA.is_dir():
         skip = pytest.mark.skip(reason=f"no real data in {REALDATA} (set NEUROCCA_REALDATA)")
         for item in items:
@@ -69,7 +87,13 @@ def parcel_dataset(tmp_path: Path) -> Path:
     return make_parcel_dataset(tmp_path)
 
 
-def make_parcel_dataset(folder: Path) -> Path:
+@pytest.fixture
+def quick_dataset(tmp_path: Path) -> Path:
+    """The same for tests that do not look at what is found: one component to draw, and few permutations."""
+    return make_parcel_dataset(tmp_path, n_components=1, n_permutations=19)
+
+
+def make_parcel_dataset(folder: Path, *, n_components: int = 2, n_permutations: int = 99) -> Path:
     """Two simulated subjects with three runs of six parcels (TR 2 s) that share one series with two features."""
     from neurocca.design import FeatureSeries
     from neurocca.io.store import write_store
@@ -89,8 +113,8 @@ def make_parcel_dataset(folder: Path) -> Path:
             pd.DataFrame(bold, columns=[f"p{j}" for j in range(6)]).to_csv(path, index=False)
     write_store(folder / "features.h5", spaces, {})
     (folder / "config.toml").write_text(
-        '[align]\nt_r = 2.0\nresponse = "delays"\ndelays = [1, 2, 3]\n[fit]\nn_components = 2\n'
-        "[inference]\nn_permutations = 99\n"
+        f'[align]\nt_r = 2.0\nresponse = "delays"\ndelays = [1, 2, 3]\n[fit]\nn_components = {n_components}\n'
+        f"[inference]\nn_permutations = {n_permutations}\n"
     )
     return folder
 

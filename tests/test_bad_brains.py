@@ -26,7 +26,7 @@ CONFIG = """
 [align]
 trim = [4, 4]
 [fit]
-n_components = 2
+n_components = 1
 shrinkage_x = [0.1]
 shrinkage_y = [0.5]
 [inference]
@@ -171,17 +171,30 @@ def test_other_kinds_are_damaged_too(dataset, capsys, space, damage, message):
     assert re.search(message, capsys.readouterr().err.splitlines()[-1])
 
 
-@pytest.mark.parametrize("path", [VOLUMES, SIDECAR, MASK, CONFOUNDS, EVENTS, Path("features.h5"), Path("atlas.nii.gz")])
-def test_files_that_may_not_be_read_are_named(dataset, path):
+EACH_SHUT = """
+import sys
+from pathlib import Path
+from neurocca.cli import main
+for path in map(Path, sys.argv[1].split()):
+    mode = path.stat().st_mode
     path.chmod(0)
+    print(main(sys.argv[2:]), flush=True)
+    path.chmod(mode)
+"""
+
+
+def test_files_that_may_not_be_read_are_named(dataset):
+    paths = [VOLUMES, SIDECAR, MASK, CONFOUNDS, EVENTS, Path("features.h5"), Path("atlas.nii.gz")]
     # root may read them all the same, unless that right is taken away
     bare = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"] if os.geteuid() == 0 else []
-    call = [sys.executable, "-m", "neurocca", "raw", "out", "participant", "-d", f"fmriprep={PREP}", "--mask"]
-    call += ["atlas.nii.gz", "--features", "features.h5", "--space", "MNI152NLin2009cAsym", "--dry-run"]
-    done = subprocess.run([*bare, *call], capture_output=True, text=True, check=False)
-    assert done.returncode == 66
-    *_, line = done.stderr.splitlines()
-    assert re.search(f"neurocca: error: .*{re.escape(path.name)}: cannot be read.*ermission denied", line), line
+    call = ["raw", "out", "participant", "-d", f"fmriprep={PREP}", "--mask", "atlas.nii.gz"]
+    call += ["--features", "features.h5", "--space", "MNI152NLin2009cAsym", "--dry-run"]
+    each = [sys.executable, "-c", EACH_SHUT, " ".join(map(str, paths)), *call]
+    done = subprocess.run([*bare, *each], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["66"] * len(paths)
+    said = [line for line in done.stderr.splitlines() if line.startswith("neurocca: error: ")]
+    for path, line in zip(paths, said, strict=True):
+        assert re.search(f"{re.escape(path.name)}: cannot be read.*ermission denied", line), line
 
 
 def test_events_without_a_row_name_no_film(dataset, capsys):
@@ -298,5 +311,5 @@ def test_a_region_of_one_voxel_goes_through_in_silence(dataset, capsys):
     region = np.zeros(atlas.shape, np.uint8)
     region[4, 5, 4] = 1
     nib.Nifti1Image(region, atlas.affine).to_filename("region.nii.gz")
-    assert command("--mask", "region.nii.gz", "--n-components", "1") == 0
+    assert command("--mask", "region.nii.gz") == 0
     assert "Warning" not in capsys.readouterr().err

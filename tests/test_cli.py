@@ -39,13 +39,13 @@ def csv(dataset: Path, run: int, subject: str = "01") -> Path:
     return dataset / "dataset" / f"sub-{subject}" / "func" / f"sub-{subject}_task-film_run-{run}_bold.csv"
 
 
-def test_sessions_of_one_film_do_not_write_over_each_other(parcel_dataset, capsys):
+def test_sessions_of_one_film_do_not_write_over_each_other(quick_dataset, capsys):
     """The same run labels in two sessions: each session, and both together, have files of their own."""
-    with FeatureStore(parcel_dataset / "features.h5") as store:
+    with FeatureStore(quick_dataset / "features.h5") as store:
         spaces = {"film": {run: store.read("film", run) for run in "123"}}
     spaces["film"] |= {f"{session}-{run}": series for session in "ab" for run, series in spaces["film"].items()}
-    write_store(parcel_dataset / "features.h5", spaces, {})
-    for path in [csv(parcel_dataset, run) for run in (1, 2, 3)]:
+    write_store(quick_dataset / "features.h5", spaces, {})
+    for path in [csv(quick_dataset, run) for run in (1, 2, 3)]:
         for session, scale in (("a", 1.0), ("b", 0.5)):
             other = path.parents[1] / f"ses-{session}" / "func" / path.name.replace("_task", f"_ses-{session}_task")
             other.parent.mkdir(parents=True, exist_ok=True)
@@ -53,8 +53,8 @@ def test_sessions_of_one_film_do_not_write_over_each_other(parcel_dataset, capsy
         path.unlink()
     stems = {"a": "sub-01_ses-a_task-film", "b": "sub-01_ses-b_task-film", "a b": "sub-01_task-film"}
     for sessions in stems:
-        assert main(run(parcel_dataset, "--session-label", *sessions.split())) == 0
-    out = parcel_dataset / "out"
+        assert main(run(quick_dataset, "--session-label", *sessions.split())) == 0
+    out = quick_dataset / "out"
     for sessions, stem in stems.items():
         folder = out / "sub-01" if " " in sessions else out / "sub-01" / f"ses-{sessions}"
         record = json.loads((folder / "func" / f"{stem}_desc-cca_decomposition.json").read_text())
@@ -97,10 +97,10 @@ def test_from_tables_to_report(parcel_dataset, capsys):
     assert not (parcel_dataset / "work").exists()
 
 
-def test_the_same_command_gives_the_same_bytes(parcel_dataset, monkeypatch):
+def test_the_same_command_gives_the_same_bytes(quick_dataset, monkeypatch):
     for folder in ("a", "b"):
-        (parcel_dataset / folder).mkdir()
-        monkeypatch.chdir(parcel_dataset / folder)
+        (quick_dataset / folder).mkdir()
+        monkeypatch.chdir(quick_dataset / folder)
         jobs = "1" if folder == "a" else "2"
         command = [
             "../dataset",
@@ -113,7 +113,7 @@ def test_the_same_command_gives_the_same_bytes(parcel_dataset, monkeypatch):
         ]
         assert main([*command, "--n-jobs", jobs]) == 0
     first, second = (
-        {p.relative_to(parcel_dataset / f): p.read_bytes() for p in results_of(parcel_dataset / f)} for f in ("a", "b")
+        {p.relative_to(quick_dataset / f): p.read_bytes() for p in results_of(quick_dataset / f)} for f in ("a", "b")
     )
     assert first.keys() == second.keys()
     different = [
@@ -122,35 +122,35 @@ def test_the_same_command_gives_the_same_bytes(parcel_dataset, monkeypatch):
     assert different == []
 
 
-def test_reports_can_be_made_again_alone(parcel_dataset, capsys):
-    assert main(run(parcel_dataset)) == 0
-    page = parcel_dataset / "out" / "sub-01_task-film.html"
+def test_reports_can_be_made_again_alone(quick_dataset, capsys):
+    assert main(run(quick_dataset)) == 0
+    page = quick_dataset / "out" / "sub-01_task-film.html"
     before = page.read_bytes()
     page.unlink()
-    assert main(["report", str(parcel_dataset / "out")]) == 0
+    assert main(["report", str(quick_dataset / "out")]) == 0
     assert page.read_bytes() == before
-    fails(capsys, ["report", str(parcel_dataset / "dataset")], 66, "no neurocca results")
+    fails(capsys, ["report", str(quick_dataset / "dataset")], 66, "no neurocca results")
 
 
-def test_damaged_results_are_named_when_a_report_is_made_again(parcel_dataset, capsys):
-    assert main(run(parcel_dataset)) == 0
+def test_damaged_results_are_named_when_a_report_is_made_again(quick_dataset, capsys):
+    assert main(run(quick_dataset)) == 0
     capsys.readouterr()
-    func = parcel_dataset / "out" / "sub-01" / "func"
+    func = quick_dataset / "out" / "sub-01" / "func"
     mixing = func / "sub-01_task-film_desc-cca_mixing.tsv"
     mixing.write_text("".join(mixing.read_text().splitlines(keepends=True)[:50]))
-    fails(capsys, ["report", str(parcel_dataset / "out")], 65, "results of sub-01_task-film are damaged")
+    fails(capsys, ["report", str(quick_dataset / "out")], 65, "results of sub-01_task-film are damaged")
     fails(
-        capsys, ["report", str(parcel_dataset / "out"), "--participant-label", "09"], 18, "no results of participant 09"
+        capsys, ["report", str(quick_dataset / "out"), "--participant-label", "09"], 18, "no results of participant 09"
     )
 
 
-def test_two_tasks_share_an_output_directory(parcel_dataset):
+def test_two_tasks_share_an_output_directory(quick_dataset):
     for n in (1, 2, 3):
-        other = csv(parcel_dataset, n).with_name(f"sub-01_task-other_run-{n}_bold.csv")
-        other.write_text(csv(parcel_dataset, n, "02").read_text())
-    assert main(run(parcel_dataset, "--task-id", "film")) == 0
-    assert main(run(parcel_dataset, "--task-id", "other")) == 0
-    out = parcel_dataset / "out"
+        other = csv(quick_dataset, n).with_name(f"sub-01_task-other_run-{n}_bold.csv")
+        other.write_text(csv(quick_dataset, n, "02").read_text())
+    assert main(run(quick_dataset, "--task-id", "film")) == 0
+    assert main(run(quick_dataset, "--task-id", "other")) == 0
+    out = quick_dataset / "out"
     assert "task other" in (out / "sub-01_task-other.html").read_text()
     assert "task film" in (out / "sub-01_task-film.html").read_text()
     assert all(f"sub-01_task-{task}.html" in (out / "index.html").read_text() for task in ("film", "other"))
@@ -165,10 +165,10 @@ def test_the_command_line_wins_over_the_file(parcel_dataset):
     assert main(["participant"]) == 64
 
 
-def test_cleaning_is_chosen_on_the_command_line(parcel_dataset):
+def test_cleaning_is_chosen_on_the_command_line(quick_dataset):
     options = ("--confounds", "none", "--high_pass", "60", "--fd-threshold", "0.5", "--dvars_threshold", "2")
-    assert main(run(parcel_dataset, *options, "--n-permutations", "19")) == 0
-    config = (parcel_dataset / "out" / "logs" / "sub-01_task-film_config.toml").read_text()
+    assert main(run(quick_dataset, *options, "--n-permutations", "19")) == 0
+    config = (quick_dataset / "out" / "logs" / "sub-01_task-film_config.toml").read_text()
     for line in ("confounds = []", "high_pass = 60.0", "fd_threshold = 0.5", "dvars_threshold = 2.0", 'atlas = ""'):
         assert line in config
 
@@ -245,38 +245,38 @@ def test_wrong_configurations(parcel_dataset, capsys):
         fails(capsys, run(parcel_dataset), code, message, out)
 
 
-def test_runs_and_features_must_go_together(parcel_dataset, capsys):
-    out, last = parcel_dataset / "out", csv(parcel_dataset, 3)
-    content, strict = last.read_text(), run(parcel_dataset, "--stop-on-first-crash")
+def test_runs_and_features_must_go_together(quick_dataset, capsys):
+    out, last = quick_dataset / "out", csv(quick_dataset, 3)
+    content, strict = last.read_text(), run(quick_dataset, "--stop-on-first-crash")
     last.unlink()
     fails(capsys, strict, 65, "sub-01 has no BOLD for run 3, for which .*features.h5 has", out)
     last.write_text(content)
-    csv(parcel_dataset, 4).write_text(content)
+    csv(quick_dataset, 4).write_text(content)
     fails(capsys, strict, 65, "no features for run 4 of sub-01 .it has runs 1, 2, 3.", out)
-    csv(parcel_dataset, 4).unlink()
+    csv(quick_dataset, 4).unlink()
     last.write_text("".join(content.splitlines(keepends=True)[:61]))
-    fails(capsys, run(parcel_dataset), 65, r"run 3: features end at 180\.0 s, but .* end at 120\.0 s", out)
+    fails(capsys, run(quick_dataset), 65, r"run 3: features end at 180\.0 s, but .* end at 120\.0 s", out)
     last.write_text(content + "".join(content.splitlines(keepends=True)[1:21]))
-    fails(capsys, run(parcel_dataset), 65, r"run 3: features end at 180\.0 s, but .* end at 220\.0 s", out)
+    fails(capsys, run(quick_dataset), 65, r"run 3: features end at 180\.0 s, but .* end at 220\.0 s", out)
 
 
-def test_missing_runs_are_named_and_left_out(parcel_dataset, capfd):
+def test_missing_runs_are_named_and_left_out(quick_dataset, capfd):
     for n in (4, 5):
-        csv(parcel_dataset, n).write_text(csv(parcel_dataset, 3).read_text())
-    features = FeatureStore(parcel_dataset / "features.h5")
+        csv(quick_dataset, n).write_text(csv(quick_dataset, 3).read_text())
+    features = FeatureStore(quick_dataset / "features.h5")
     with features as store:
         spaces = {"film": {run: store.read("film", run) for run in store.runs("film")}}
     spaces["film"] |= {"4": spaces["film"]["3"], "6": spaces["film"]["3"]}
-    write_store(parcel_dataset / "features.h5", spaces, {})
-    out = parcel_dataset / "out"
+    write_store(quick_dataset / "features.h5", spaces, {})
+    out = quick_dataset / "out"
     fails(
         capfd,
-        run(parcel_dataset, "--stop-on-first-crash", labels=("01", "02")),
+        run(quick_dataset, "--stop-on-first-crash", labels=("01", "02")),
         65,
         "sub-02 has no BOLD for run 4",
         out,
     )
-    assert main(run(parcel_dataset, labels=("01", "02"))) == 0
+    assert main(run(quick_dataset, labels=("01", "02"))) == 0
     said = capfd.readouterr().err
     assert "sub-02 has no BOLD for run 4, 5, which other participants have: going on without." in said
     assert "'film' has no features for run 5 of sub-01 (it has runs 1, 2, 3, 4, 6): going on without." in said
@@ -321,8 +321,8 @@ def test_features_must_have_the_same_names_in_every_run(parcel_dataset, capsys):
     fails(capsys, run(parcel_dataset), 65, "other features in run 2 .motion, brightness", parcel_dataset / "out")
 
 
-def test_constant_features_are_left_out_and_named(parcel_dataset, capfd):
-    store = parcel_dataset / "features.h5"
+def test_constant_features_are_left_out_and_named(quick_dataset, capfd):
+    store = quick_dataset / "features.h5"
     with h5py.File(store, "r+") as file:
         for n in (1, 2, 3):
             group = file[f"film/run-{n}"]
@@ -330,10 +330,10 @@ def test_constant_features_are_left_out_and_named(parcel_dataset, capfd):
             del group["data"], group["names"]
             group["data"], group["names"] = data, np.array([b"brightness", b"motion", b"still"])
     for n, response in enumerate(('response = "delays"', 'response = "hrf"')):
-        config = parcel_dataset / "config.toml"
+        config = quick_dataset / "config.toml"
         config.write_text(re.sub(r"response = .*", response, config.read_text()))
-        assert main(run(parcel_dataset, out=f"out{n}")) == 0
-        loadings = (parcel_dataset / f"out{n}/sub-01/func/sub-01_task-film_desc-ccaStimulus_loadings.tsv").read_text()
+        assert main(run(quick_dataset, out=f"out{n}")) == 0
+        loadings = (quick_dataset / f"out{n}/sub-01/func/sub-01_task-film_desc-ccaStimulus_loadings.tsv").read_text()
         assert "still" not in loadings
         assert "constant features were left out: film:still" in capfd.readouterr().err
 
@@ -353,14 +353,14 @@ def test_an_output_that_cannot_be_written_is_found_before_the_analysis(parcel_da
     fails(capsys, run(parcel_dataset, out="file/out"), 73, "file/out: cannot be written")
 
 
-def test_a_page_that_cannot_be_replaced_leaves_no_half_output(parcel_dataset, capsys):
-    (parcel_dataset / "out" / "sub-01_task-film.html").mkdir(parents=True)
-    fails(capsys, run(parcel_dataset), 73, "sub-01_task-film.html: cannot be written: a directory is in its place")
-    assert [p.name for p in (parcel_dataset / "out").iterdir()] == ["sub-01_task-film.html"]
-    (parcel_dataset / "out2").mkdir()
-    (parcel_dataset / "out2" / "sub-01").write_text("a file")
-    fails(capsys, run(parcel_dataset, out="out2"), 73, "sub-01: cannot be written: a file is in its place")
-    assert [p.name for p in (parcel_dataset / "out2").iterdir()] == ["sub-01"]
+def test_a_page_that_cannot_be_replaced_leaves_no_half_output(quick_dataset, capsys):
+    (quick_dataset / "out" / "sub-01_task-film.html").mkdir(parents=True)
+    fails(capsys, run(quick_dataset), 73, "sub-01_task-film.html: cannot be written: a directory is in its place")
+    assert [p.name for p in (quick_dataset / "out").iterdir()] == ["sub-01_task-film.html"]
+    (quick_dataset / "out2").mkdir()
+    (quick_dataset / "out2" / "sub-01").write_text("a file")
+    fails(capsys, run(quick_dataset, out="out2"), 73, "sub-01: cannot be written: a file is in its place")
+    assert [p.name for p in (quick_dataset / "out2").iterdir()] == ["sub-01"]
 
 
 def test_feature_files_do_not_replace_films(parcel_dataset, capsys):
@@ -420,28 +420,28 @@ def record_of(out: Path, subject: str = "01") -> dict:
     return json.loads((func / f"sub-{subject}_task-film_desc-cca_decomposition.json").read_text())
 
 
-def test_bold_that_was_moved_back_is_aligned_by_the_onset_shift(parcel_dataset, capsys):
+def test_bold_that_was_moved_back_is_aligned_by_the_onset_shift(quick_dataset, capsys):
     """Two volumes are cut off the start of every run, as authors do who take out the haemodynamic delay."""
-    assert main(run(parcel_dataset)) == 0
-    peak = record_of(parcel_dataset / "out")["Lag"]["Peak"]
+    assert main(run(quick_dataset)) == 0
+    peak = record_of(quick_dataset / "out")["Lag"]["Peak"]
     for number in (1, 2, 3):
-        table = pd.read_csv(csv(parcel_dataset, number))
-        table[2:].to_csv(csv(parcel_dataset, number), index=False)
-    assert main(run(parcel_dataset, out="moved")) == 0
-    assert record_of(parcel_dataset / "moved")["Lag"]["Peak"] == peak - 4
+        table = pd.read_csv(csv(quick_dataset, number))
+        table[2:].to_csv(csv(quick_dataset, number), index=False)
+    assert main(run(quick_dataset, out="moved")) == 0
+    assert record_of(quick_dataset / "moved")["Lag"]["Peak"] == peak - 4
     capsys.readouterr()
-    assert main(run(parcel_dataset, "--onset-shift", "-4", "--dry-run")) == 0
+    assert main(run(quick_dataset, "--onset-shift", "-4", "--dry-run")) == 0
     assert re.search(r"run +bold +onset +features\n +1 .* -4 s", capsys.readouterr().out)
-    assert main(run(parcel_dataset, "--onset-shift", "-4", out="shifted")) == 0
-    assert "Its onset was set 4 s earlier than" in (parcel_dataset / "shifted/sub-01_task-film.html").read_text()
-    assert record_of(parcel_dataset / "shifted")["Lag"]["Peak"] == peak
+    assert main(run(quick_dataset, "--onset-shift", "-4", out="shifted")) == 0
+    assert "Its onset was set 4 s earlier than" in (quick_dataset / "shifted/sub-01_task-film.html").read_text()
+    assert record_of(quick_dataset / "shifted")["Lag"]["Peak"] == peak
     text = "features end at 172.0 s, but the run's volumes end at 176.0 s"
-    fails(capsys, run(parcel_dataset, "--onset-shift", "-8", out="later"), 65, text)
-    (parcel_dataset / "config.toml").write_text(
-        (parcel_dataset / "config.toml").read_text().replace("[align]", "[align]\ntrim = [0, 2]")
+    fails(capsys, run(quick_dataset, "--onset-shift", "-8", out="later"), 65, text)
+    (quick_dataset / "config.toml").write_text(
+        (quick_dataset / "config.toml").read_text().replace("[align]", "[align]\ntrim = [0, 2]")
     )
-    assert main(run(parcel_dataset, "--onset-shift", "-8", out="trimmed")) == 0
-    assert record_of(parcel_dataset / "trimmed")["Lag"]["Peak"] == peak + 4
+    assert main(run(quick_dataset, "--onset-shift", "-8", out="trimmed")) == 0
+    assert record_of(quick_dataset / "trimmed")["Lag"]["Peak"] == peak + 4
 
 
 def test_damaged_files_are_named(parcel_dataset, capsys):
@@ -468,29 +468,29 @@ def test_damaged_files_are_named(parcel_dataset, capsys):
     fails(capsys, run(parcel_dataset), 65, r"features\.h5: not a readable HDF5 file", out)
 
 
-def test_results_that_exist_survive_a_failing_run(parcel_dataset, capsys):
-    assert main(run(parcel_dataset)) == 0
-    before = {p: p.read_bytes() for p in results_of(parcel_dataset / "out")}
-    csv(parcel_dataset, 2).write_text("p0\n")
+def test_results_that_exist_survive_a_failing_run(quick_dataset, capsys):
+    assert main(run(quick_dataset)) == 0
+    before = {p: p.read_bytes() for p in results_of(quick_dataset / "out")}
+    csv(quick_dataset, 2).write_text("p0\n")
     capsys.readouterr()
-    fails(capsys, run(parcel_dataset), 65, "no volumes")
-    assert {p: p.read_bytes() for p in results_of(parcel_dataset / "out")} == before
+    fails(capsys, run(quick_dataset), 65, "no volumes")
+    assert {p: p.read_bytes() for p in results_of(quick_dataset / "out")} == before
 
 
-def test_constant_columns_are_left_out_with_a_warning(parcel_dataset, capfd):
+def test_constant_columns_are_left_out_with_a_warning(quick_dataset, capfd):
     for n in (1, 2, 3):
-        table = pd.read_csv(csv(parcel_dataset, n))
-        table.assign(p4=0.1 if n == 2 else table["p4"]).to_csv(csv(parcel_dataset, n), index=False)
-    assert main(run(parcel_dataset)) == 0
+        table = pd.read_csv(csv(quick_dataset, n))
+        table.assign(p4=0.1 if n == 2 else table["p4"]).to_csv(csv(quick_dataset, n), index=False)
+    assert main(run(quick_dataset)) == 0
     assert "1 constant or missing responses were left out: p4" in capfd.readouterr().err
-    page = (parcel_dataset / "out" / "sub-01_task-film.html").read_text()
+    page = (quick_dataset / "out" / "sub-01_task-film.html").read_text()
     assert "1 constant or missing responses were left out: p4" in page
 
 
-def test_parcels_without_data_in_a_run_are_left_out_with_a_warning(parcel_dataset, capfd):
-    path = csv(parcel_dataset, 2)
+def test_parcels_without_data_in_a_run_are_left_out_with_a_warning(quick_dataset, capfd):
+    path = csv(quick_dataset, 2)
     pd.read_csv(path).assign(p4=np.nan).to_csv(path, index=False, na_rep="n/a")  # too little coverage, as XCP-D says it
-    assert main(run(parcel_dataset)) == 0
+    assert main(run(quick_dataset)) == 0
     assert "1 constant or missing responses were left out: p4" in capfd.readouterr().err
 
 
@@ -509,26 +509,26 @@ def test_help_and_version_are_quick_to_import():
     assert loaded == "[]"
 
 
-def test_parcels_of_a_derivative_give_what_plain_tables_give(parcel_dataset):
-    raw, xcpd = parcel_dataset / "raw", parcel_dataset / "xcpd"
+def test_parcels_of_a_derivative_give_what_plain_tables_give(quick_dataset):
+    raw, xcpd = quick_dataset / "raw", quick_dataset / "xcpd"
     for events in trees.raw(raw).glob("sub-01/func/*_events.tsv"):
         events.write_text(events.read_text().replace("4.0", "0.0"))
     trees.description(xcpd, "XCP-D", "xcp_d")
     for n in (1, 2, 3):
         path = xcpd / f"sub-01/func/sub-01_task-film_run-{n}_space-fsLR_seg-Gordon_stat-mean_timeseries.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        pd.read_csv(csv(parcel_dataset, n)).to_csv(path, sep="\t", index=False)
+        pd.read_csv(csv(quick_dataset, n)).to_csv(path, sep="\t", index=False)
     # the repetition time comes from the raw data's sidecar
-    config = parcel_dataset / "config.toml"
-    config.write_text(config.read_text().replace("t_r = 2.0", "").replace("= 99", "= 19"))
-    options = ["participant", "--features", str(parcel_dataset / "features.h5"), "--config-file", str(config)]
-    assert main([str(raw), str(parcel_dataset / "a"), *options, "-d", f"xcpd={xcpd}"]) == 0
-    tables = [str(parcel_dataset / "dataset"), str(parcel_dataset / "b"), *options]
+    config = quick_dataset / "config.toml"
+    config.write_text(config.read_text().replace("t_r = 2.0", ""))
+    options = ["participant", "--features", str(quick_dataset / "features.h5"), "--config-file", str(config)]
+    assert main([str(raw), str(quick_dataset / "a"), *options, "-d", f"xcpd={xcpd}"]) == 0
+    tables = [str(quick_dataset / "dataset"), str(quick_dataset / "b"), *options]
     assert main([*tables, "--t-r", "2", "--participant_label", "01"]) == 0
     # the parcels of a derivative have a name, which the results keep
     names = {"a": "sub-01_task-film_space-fsLR_seg-Gordon", "b": "sub-01_task-film"}
     first, second = (
-        json.loads((parcel_dataset / out / f"sub-01/func/{stem}_desc-cca_decomposition.json").read_text())
+        json.loads((quick_dataset / out / f"sub-01/func/{stem}_desc-cca_decomposition.json").read_text())
         for out, stem in names.items()
     )
     assert first["Components"] == second["Components"]

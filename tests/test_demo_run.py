@@ -91,7 +91,8 @@ def test_film_features_are_kept_and_used_again_with_relative_paths_too(study, ca
     before = store.stat().st_mtime_ns
     monkeypatch.chdir(study)
     command = ["dataset", "again", "participant", "-w", "work", "-v"]
-    assert main([*command, *config(study), "--n-permutations", "99", "--n-components", "3"]) == 0
+    # permutations change no map, and of what no p-value of these few can find there is less to draw
+    assert main([*command, *config(study), "--n-permutations", "19", "--n-components", "3"]) == 0
     assert store.stat().st_mtime_ns == before
     assert "up to date" in capfd.readouterr().err
     for name in ("desc-cca_components.nii.gz", "stat-r_desc-ccaStimulus_statmap.nii.gz", "desc-cca_mixing.tsv"):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -9,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from neurocca.report import wording
 
 
+@cache
 def environment() -> Environment:
     """Templates with the filters and tests that they use; everything is escaped."""
     made = Environment(

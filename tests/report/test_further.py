@@ -3,6 +3,7 @@
 from neurocca.report.html import render_with_figures
 from neurocca.report.methods import methods
 from tests.report.conftest import NAMES, SPACES
+from tests.report.smaller import first_components
 
 MAPS = {
     "NumberOfPermutations": 500,
@@ -27,7 +28,8 @@ STABILITY = {
 
 
 def test_the_page_shows_what_there_is(changed):
-    page, figures = render_with_figures(changed(Maps=MAPS, Contributions=CONTRIBUTIONS, Stability=STABILITY))
+    data = changed(Maps=MAPS, Contributions=CONTRIBUTIONS, Stability=STABILITY)
+    page, figures = render_with_figures(first_components(data, 2))
     assert page.count('<section id="further"') == page.count('<a href="#further"') == 1
     assert "cca_00&nbsp;<b>61</b>, cca_01&nbsp;<b>7</b>" in page
     assert "|r| of 0.12 or more" in page
@@ -38,14 +40,16 @@ def test_the_page_shows_what_there_is(changed):
 
 
 def test_a_page_of_one_feature_space_has_no_shares_of_it(changed):
-    page, figures = render_with_figures(changed(Maps=MAPS, Contributions=None, Stability=STABILITY))
+    page, figures = render_with_figures(
+        first_components(changed(Maps=MAPS, Contributions=None, Stability=STABILITY), 1)
+    )
     assert "What does each feature space contribute?" not in page
     assert "Do halves of the runs agree?" in page
     assert "contributions.svg" not in figures
 
 
 def test_a_page_without_any_has_no_section_for_them(parcels):
-    page, figures = render_with_figures(parcels)
+    page, figures = render_with_figures(first_components(parcels, 1))
     assert "further" not in page
     assert not {"contributions.svg", "stability.svg"} & figures.keys()
 

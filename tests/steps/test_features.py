@@ -52,6 +52,9 @@ TINY = FeaturesConfig(
 )
 """A small untrained network."""
 
+LAYERS = replace(TINY, layers=("layer1", "layer2"), batch_size=8)
+"""Two layers of it, where what is tested is not what a trained network sees."""
+
 LAYER = "test_resnet_layer1"
 
 
@@ -188,10 +191,10 @@ def test_spaces_and_runs_are_added_and_the_others_stay(films, tmp_path):
 
 
 def test_a_layer_is_added_without_the_other_being_made_again(films, tmp_path):
-    one = FeaturesConfig(spaces=("cnn",), layers=("blocks.2",), batch_size=8, precision="fp32", rate=2.0)
-    path = extract_features(films[:1], tmp_path / "f.h5", one)
-    extract_features(films[:1], path, NETWORK)
-    both = content(extract_features(films[:1], tmp_path / "g.h5", NETWORK))
+    path = extract_features(films[:1], tmp_path / "f.h5", like(LAYERS, layers=("layer1",)))
+    extract_features(films[:1], path, LAYERS)
+    both = content(extract_features(films[:1], tmp_path / "g.h5", LAYERS))
+    assert len(both) == 2
     for name, data in content(path).items():
         np.testing.assert_allclose(data, both[name], atol=1e-5)
 
@@ -326,16 +329,15 @@ def test_blocks_of_another_size_are_not_taken_up(films, tmp_path, monkeypatch, s
 
 
 def test_processes_do_not_change_a_byte(films, tmp_path):
-    one = extract_features(films, tmp_path / "one.h5", MEASURES)
-    two = extract_features(films, tmp_path / "two.h5", MEASURES, n_jobs=2)
+    one = extract_features(films[:2], tmp_path / "one.h5", MEASURES)
+    two = extract_features(films[:2], tmp_path / "two.h5", MEASURES, n_jobs=2)
     assert one.read_bytes() == two.read_bytes()
 
 
 def test_a_projection_is_fitted_on_all_frames_stored_and_applied_to_another_film(films, tmp_path):
-    config = FeaturesConfig(**(vars(NETWORK) | {"reduce": "pca:5"}))
-    path = extract_features(films[:2], tmp_path / "f.h5", config)
-    space = "efficientnet-lite0_blocks.4"
-    full = content(extract_features(films, tmp_path / "full.h5", NETWORK))
+    path = extract_features(films[:2], tmp_path / "f.h5", like(LAYERS, reduce="pca:5"))
+    space = "test_resnet_layer2"
+    full = content(extract_features(films, tmp_path / "full.h5", LAYERS))
     rows = np.vstack([full[f"{space}/1"], full[f"{space}/2"]]).astype(float)
     axes = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)[2][:5]
     expected = (rows - rows.mean(axis=0)) @ axes.T
@@ -346,7 +348,7 @@ def test_a_projection_is_fitted_on_all_frames_stored_and_applied_to_another_film
     assert description["n_samples"] == 80
     assert 0.3 < arrays["explained_variance_ratio"].sum() <= 1
     # the third film through the same projection
-    extract_features(films[2:], tmp_path / "g.h5", NETWORK, reduction_from=path)
+    extract_features(films[2:], tmp_path / "g.h5", LAYERS, reduction_from=path)
     new = (full[f"{space}/3"] - rows.mean(axis=0)) @ axes.T
     np.testing.assert_allclose(
         np.abs(content(tmp_path / "g.h5")[f"{space}/3"]), np.abs(new), atol=1e-3 * np.abs(new).max()
@@ -354,11 +356,11 @@ def test_a_projection_is_fitted_on_all_frames_stored_and_applied_to_another_film
 
 
 def test_a_projection_of_training_runs_only(films, tmp_path):
-    config = FeaturesConfig(**(vars(NETWORK) | {"reduce": "pca:5", "reduce_runs": ("1",)}))
+    config = like(LAYERS, reduce="pca:5", reduce_runs=("1",))
     two = content(extract_features(films[:2], tmp_path / "two.h5", config))
     other = content(extract_features([films[0], films[2]], tmp_path / "other.h5", config, runs=["1", "2"]))
-    for layer in ("blocks.2", "blocks.4"):
-        name = f"efficientnet-lite0_{layer}/1"
+    for layer in LAYERS.layers:
+        name = f"test_resnet_{layer}/1"
         np.testing.assert_array_equal(two[name], other[name])
     with pytest.raises(UsageError, match="there is no film of run 7"):
         extract_features(films[:2], tmp_path / "f.h5", FeaturesConfig(reduce="pca:5", reduce_runs=("7",)))

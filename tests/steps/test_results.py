@@ -55,7 +55,9 @@ def test_moments_and_variates_are_tables(results):
 
 
 def test_what_is_not_there_is_said(results):
-    with pytest.raises(NoInputError, match=r"frames are drawn of components that were found, where the film is at hand \("):
+    with pytest.raises(
+        NoInputError, match=r"frames are drawn of components that were found, where the film is at hand \("
+    ):
         results.plot_moments()  # there is no film
     with pytest.raises(UsageError, match="component 2: there are 2, 0 to 1"):
         results.plot_null(2)

@@ -17,7 +17,7 @@ from neurocca.cli import main
 from neurocca.io.analyses import Analysis
 from neurocca.io.group import GroupAnalysis
 from neurocca.io.leftovers import remove_leftovers
-from tests.conftest import results_of
+from tests.conftest import make_parcel_dataset, results_of
 
 
 def command(folder: Path, *options: str) -> list[str]:
@@ -34,11 +34,19 @@ def times(folder: Path) -> dict[Path, int]:
 
 
 @pytest.fixture
-def analysed(parcel_dataset, capsys):
-    """One participant's results, and their times."""
-    assert main(command(parcel_dataset, "--participant-label", "01")) == 0
+def analysed(quick_dataset, capsys):
+    """One participant's results."""
+    assert main(command(quick_dataset, "--participant-label", "01")) == 0
     capsys.readouterr()
-    return parcel_dataset
+    return quick_dataset
+
+
+@pytest.fixture(scope="module")
+def repaired(tmp_path_factory):
+    """One participant's results for tests that leave them as they were."""
+    folder = make_parcel_dataset(tmp_path_factory.mktemp("repaired"), n_components=1, n_permutations=19)
+    assert main(command(folder, "--participant-label", "01")) == 0
+    return folder
 
 
 def again(folder: Path, capsys, *options: str) -> bool:
@@ -77,11 +85,12 @@ def test_what_results_depend_on_makes_them_anew(analysed, capsys, monkeypatch):
     assert again(analysed, capsys)
 
 
-def test_nothing_of_an_earlier_fit_is_left_beside_the_new_one(analysed, capsys):
-    before = {path.name for path in results_of(analysed / "out")}
+def test_nothing_of_an_earlier_fit_is_left_beside_the_new_one(parcel_dataset):
+    assert main(command(parcel_dataset, "--participant-label", "01")) == 0
+    before = {path.name for path in results_of(parcel_dataset / "out")}
     assert any("stat-p_" in name for name in before)
-    assert main(command(analysed, "--participant-label", "01", "--n-components", "1", "--shrinkage", "0.3")) == 0
-    after = {path.name for path in results_of(analysed / "out")}
+    assert main(command(parcel_dataset, "--participant-label", "01", "--n-components", "1", "--shrinkage", "0.3")) == 0
+    after = {path.name for path in results_of(parcel_dataset / "out")}
     gone = before - after
     assert any("cca01" in name for name in gone)
     assert not any("cca01" in name for name in after)
@@ -105,28 +114,36 @@ def test_what_is_of_others_and_of_other_spaces_stays(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["desc-cca_mixing.tsv", "desc-cca_decomposition.json", "desc-cca_components.tsv"])
-def test_damaged_and_missing_results_are_made_anew(analysed, capsys, name):
-    before = contents(analysed)
-    path = analysed / "out/sub-01/func" / f"sub-01_task-film_{name}"
+def test_damaged_and_missing_results_are_made_anew(repaired, capsys, name):
+    before = contents(repaired)
+    path = repaired / "out/sub-01/func" / f"sub-01_task-film_{name}"
     path.write_bytes(path.read_bytes()[:-20])
-    assert again(analysed, capsys)
+    assert again(repaired, capsys)
+    assert contents(repaired) == before
     path.unlink()
-    main(command(analysed, "--participant-label", "01"))
-    (analysed / "out/sub-01_task-film.html").unlink()
-    main(command(analysed, "--participant-label", "01"))
-    (analysed / "out/logs/sub-01_task-film_finished.json").write_text("{}")
-    main(command(analysed, "--participant-label", "01"))
-    assert contents(analysed) == before
+    assert main(command(repaired, "--participant-label", "01")) == 0
+    assert contents(repaired) == before
 
 
-def test_results_outlive_a_report_that_fails(parcel_dataset, capsys, monkeypatch):
+def test_a_missing_page_and_a_mark_that_says_nothing_make_results_anew(repaired, capsys):
+    before = contents(repaired)
+    (repaired / "out/sub-01_task-film.html").unlink()
+    assert main(command(repaired, "--participant-label", "01")) == 0
+    assert contents(repaired) == before
+    (repaired / "out/logs/sub-01_task-film_finished.json").write_text("{}")
+    capsys.readouterr()
+    assert again(repaired, capsys)
+    assert contents(repaired) == before
+
+
+def test_results_outlive_a_report_that_fails(quick_dataset, capsys, monkeypatch):
     def broken(*arguments, **options):
         raise RuntimeError("no ink")
 
     monkeypatch.setattr("neurocca.steps.report.render_with_figures", broken)
-    assert main(command(parcel_dataset, "--participant-label", "01")) == 1
+    assert main(command(quick_dataset, "--participant-label", "01")) == 1
     assert "unexpected RuntimeError: no ink" in capsys.readouterr().err
-    out = parcel_dataset / "out"
+    out = quick_dataset / "out"
     assert (out / "sub-01/func/sub-01_task-film_desc-cca_decomposition.json").is_file()
     assert not (out / "sub-01_task-film.html").exists()
     (crash,) = out.glob("logs/*/crash-sub-01.txt")
@@ -134,15 +151,15 @@ def test_results_outlive_a_report_that_fails(parcel_dataset, capsys, monkeypatch
     monkeypatch.undo()
     assert main(["report", str(out)]) == 0
     assert (out / "sub-01_task-film.html").is_file()
-    assert main(command(parcel_dataset, "--participant-label", "01")) == 0
+    assert main(command(quick_dataset, "--participant-label", "01")) == 0
 
 
-def test_killed_at_any_moment_and_begun_again_gives_the_same_bytes(parcel_dataset):
-    whole = [sys.executable, "-m", "neurocca", *command(parcel_dataset)]
+def test_killed_at_any_moment_and_begun_again_gives_the_same_bytes(quick_dataset):
+    whole = [sys.executable, "-m", "neurocca", *command(quick_dataset)]
     start = time.monotonic()
     subprocess.run(whole, capture_output=True, check=True)
     duration = time.monotonic() - start
-    expected = contents(parcel_dataset)
+    expected = contents(quick_dataset)
     for path in expected:
         path.unlink()
     for moment in np.random.default_rng(0).uniform(0.2, 1, 4) * duration:
@@ -151,8 +168,8 @@ def test_killed_at_any_moment_and_begun_again_gives_the_same_bytes(parcel_datase
         process.send_signal(signal.SIGKILL)
         process.wait()
     subprocess.run(whole, capture_output=True, check=True)
-    assert contents(parcel_dataset) == expected
-    out = parcel_dataset / "out"
+    assert contents(quick_dataset) == expected
+    out = quick_dataset / "out"
     assert not [path for path in out.rglob("*") if path.name.startswith(".tmp")]
     for mark in out.glob("logs/*_finished.json"):
         assert json.loads(mark.read_text())["MadeOf"]["Version"] == neurocca.__version__

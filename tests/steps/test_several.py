@@ -92,13 +92,13 @@ def damaged(dataset: Path, subject: str = "01") -> Path:
 
 
 @pytest.mark.parametrize("stop", [False, True])
-def test_one_participant_fails_and_is_named_and_the_others_are_done(parcel_dataset, stop):
-    table = damaged(parcel_dataset)
+def test_one_participant_fails_and_is_named_and_the_others_are_done(quick_dataset, stop):
+    table = damaged(quick_dataset)
     # in a process of its own: what those that are given up leave to Python is complained about when it ends
     options = ("--n-jobs", "2", *(["--stop-on-first-crash"] if stop else []))
-    whole = [sys.executable, "-m", "neurocca", *command(parcel_dataset, *options)]
+    whole = [sys.executable, "-m", "neurocca", *command(quick_dataset, *options)]
     printed = subprocess.run(whole, capture_output=True, text=True, check=False)
-    out = parcel_dataset / "out"
+    out = quick_dataset / "out"
     assert printed.returncode == 65
     assert len(printed.stderr.splitlines()) == 1, printed.stderr
     assert "1 of 2 participants failed: " in printed.stderr
@@ -118,22 +118,22 @@ def test_one_participant_fails_and_is_named_and_the_others_are_done(parcel_datas
     assert "Traceback" in (log.parent / "crash-sub-01.txt").read_text()
 
 
-def test_nothing_is_left_where_all_fail(parcel_dataset, capfd):
-    table, other = damaged(parcel_dataset), damaged(parcel_dataset, "02")
-    assert main(command(parcel_dataset, "--n-jobs", "2")) == 65
+def test_nothing_is_left_where_all_fail(quick_dataset, capfd):
+    table, other = damaged(quick_dataset), damaged(quick_dataset, "02")
+    assert main(command(quick_dataset, "--n-jobs", "2")) == 65
     printed = capfd.readouterr().err
     assert "2 of 2 participants failed: " in printed
     assert str(table) in printed
     assert str(other) in printed
-    assert not (parcel_dataset / "out").exists()
+    assert not (quick_dataset / "out").exists()
 
 
-def test_several_at_once_share_a_work_directory(parcel_dataset):
+def test_several_at_once_share_a_work_directory(quick_dataset):
     plain = {}
     for jobs in ("1", "2"):
-        work = parcel_dataset / f"work{jobs}"
-        assert main(command(parcel_dataset, "--n-jobs", jobs, "-w", str(work), "--low-mem")) == 0
-        out = parcel_dataset / "out"
+        work = quick_dataset / f"work{jobs}"
+        assert main(command(quick_dataset, "--n-jobs", jobs, "-w", str(work), "--low-mem")) == 0
+        out = quick_dataset / "out"
         plain[jobs] = {str(p.relative_to(out)): p.read_bytes() for p in results_of(out)}
         shutil.rmtree(out)
         assert len(list((work / "cleaned").iterdir())) == 6

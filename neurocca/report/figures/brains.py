@@ -8,6 +8,7 @@ from functools import cache
 import nibabel
 import nibabel.affines
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from nilearn import plotting
 from nilearn.datasets import load_mni152_template
@@ -71,9 +72,7 @@ def brain_map(image: nibabel.Nifti1Image, *, standard: bool = True, width: int =
             )  # fmt: skip
             slices.annotate(left_right=False, positions=True, size=10)
         colour_scale(fig, limit)
-        buffer = io.BytesIO()
-        fig.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
-    return png_uri(buffer.getvalue())
+        return png_uri(fig)
 
 
 def _cuts(image: nibabel.Nifti1Image, standard: bool) -> dict[str, tuple[float, ...]]:
@@ -119,15 +118,12 @@ def colour_scale(fig: Figure, limit: float) -> None:
     ax.set_title("loading", fontsize=10, pad=8)
 
 
-def png_uri(png: bytes) -> str:
-    """Data-URI of a picture, made small."""
-    return "data:image/png;base64," + base64.b64encode(_compact(png)).decode("ascii")
-
-
-def _compact(png: bytes) -> bytes:
-    """The same picture with a palette of 256 colours: a third of the size, and no colour visibly different."""
-    with Image.open(io.BytesIO(png)) as picture:
-        small = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+def png_uri(fig: Figure) -> str:
+    """Data-URI of a figure on white, with a palette of 256 colours: a third of the size, and none visibly different."""
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    small = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     small.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

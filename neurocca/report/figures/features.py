@@ -1,12 +1,10 @@
 """Which film features a component is about."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from neurocca.report.figures.canvas import (
@@ -16,6 +14,7 @@ from neurocca.report.figures.canvas import (
     house_style,
     new_figure,
     place,
+    rectangles,
     shorten,
     signed_colour,
     signed_map_colour,
@@ -89,10 +88,11 @@ def feature_loadings(
         ax = place(fig, _NAMES, top, width - _NAMES - 8, tall)
         for row, (space, index) in enumerate(rows):
             _row_label(ax, row, space if index is None else shown.names[index][1], is_space=index is None)
-            if index is not None and shown.is_single:
-                _bar(ax, row, float(shown.loadings[index, 0]), limit)
-            elif index is not None:
-                _cells(ax, row, shown.loadings[index], limit)
+        drawn = np.array([row for row, (_, index) in enumerate(rows) if index is not None], float)
+        if shown.is_single:
+            _bars(ax, drawn, shown.loadings[:, 0], limit)
+        else:
+            _cells(ax, drawn, shown.loadings, limit)
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.set_yticks([])
         ax.spines[:].set_visible(False)
@@ -109,9 +109,8 @@ def feature_loadings(
 def _colour_scale(ax: Axes, limit: float, steps: int = 41) -> None:
     """What the colours mean: from -limit to limit, as flat pieces, which stay sharp at any size."""
     edges = np.linspace(-limit, limit, steps + 1)
-    for low, high in pairwise(edges):
-        colour = signed_map_colour((low + high) / 2, limit)
-        ax.add_patch(Rectangle((low, 0), high - low, 1, facecolor=colour, edgecolor=colour, linewidth=0.4))
+    colours = [signed_map_colour(middle, limit) for middle in (edges[:-1] + edges[1:]) / 2]
+    rectangles(ax, edges[:-1], 0, np.diff(edges), 1, colours, edge=colours, linewidth=0.4)
     ax.set_xlim(-limit, limit)
     ax.set_ylim(0, 1)
     ax.set_yticks([])
@@ -190,16 +189,17 @@ def _row_label(ax: Axes, row: int, text: str, *, is_space: bool) -> None:
     )
 
 
-def _cells(ax: Axes, row: int, values: NDArray[np.floating], limit: float) -> None:
-    """One coloured cell per delay, with its number where there is room."""
-    for column, value in enumerate(values):
-        if not np.isfinite(value):
-            continue
-        colour = signed_map_colour(float(value), limit)
-        ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=colour, edgecolor="white", linewidth=1))
-        if len(values) <= 6:
-            ink = INK if dark_text_on(colour) else "white"
-            ax.text(column, row, number(float(value)), ha="center", va="center_baseline", color=ink, fontsize=9.5)
+def _cells(ax: Axes, rows: NDArray[np.floating], loadings: NDArray[np.floating], limit: float) -> None:
+    """One coloured cell per feature and delay, with its number where there is room."""
+    features, columns = np.nonzero(np.isfinite(loadings))
+    values = loadings[features, columns]
+    colours = [signed_map_colour(float(value), limit) for value in values]
+    rectangles(ax, columns - 0.5, rows[features] - 0.5, 1, 1, colours, edge="white")
+    if loadings.shape[1] > 6:
+        return
+    for row, column, value, colour in zip(rows[features], columns, values, colours, strict=True):
+        ink = INK if dark_text_on(colour) else "white"
+        ax.text(float(column), row, number(float(value)), ha="center", va="center_baseline", color=ink, fontsize=9.5)
 
 
 def _variant_axis(ax: Axes, variants: list[str]) -> None:
@@ -212,8 +212,9 @@ def _variant_axis(ax: Axes, variants: list[str]) -> None:
     ax.xaxis.set_label_position("top")
 
 
-def _bar(ax: Axes, row: int, value: float, limit: float) -> None:
-    """Bar from zero with its number at the end."""
-    ax.barh(row, value, height=0.72, color=signed_colour(value))
-    side, sign = ("left", 1) if value >= 0 else ("right", -1)
-    ax.text(value + 0.03 * sign * limit, row, number(value), ha=side, va="center_baseline", fontsize=9.5)
+def _bars(ax: Axes, rows: NDArray[np.floating], values: NDArray[np.floating], limit: float) -> None:
+    """Bars from zero with their numbers at the ends."""
+    rectangles(ax, 0, rows - 0.36, values, 0.72, [signed_colour(value) for value in values])
+    for row, value in zip(rows, values, strict=True):
+        side, sign = ("left", 1) if value >= 0 else ("right", -1)
+        ax.text(value + 0.03 * sign * limit, row, number(value), ha=side, va="center_baseline", fontsize=9.5)

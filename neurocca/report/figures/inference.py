@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from neurocca.report.figures.canvas import BRAIN, FAINT, INK, MUTED, house_style, new_figure, place, to_svg
+from neurocca.report.figures.canvas import BRAIN, FAINT, INK, MUTED, house_style, new_figure, place, rectangles, to_svg
 from neurocca.report.wording import counted, is_known, number, p_value
 
 HEIGHT = 206
@@ -59,7 +59,7 @@ def null_histogram(
         ax.set_xlim(low - 0.06 * span, high + 0.06 * span)
         edges = np.linspace(null.min(), null.max() + 1e-9, max(8, min(28, int(55 * np.ptp(null) / span))))
         counts, edges = np.histogram(null, bins=edges)
-        ax.bar(edges[:-1], counts, np.diff(edges), align="edge", color=FAINT, edgecolor="white", linewidth=0.5)
+        rectangles(ax, edges[:-1], 0, np.diff(edges), counts, FAINT, edge="white", linewidth=0.5)
         ax.set_ylim(0, counts.max() * 1.05)
         ax.axvline(limit, color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
         ax.axvline(observed, color=BRAIN, linewidth=2.2)

@@ -1,7 +1,5 @@
 """Loadings of parcels whose places are known, on a glass brain."""
 
-import io
-
 import numpy as np
 from matplotlib.figure import Figure
 from nilearn import plotting
@@ -43,6 +41,4 @@ def parcel_markers(
                 node_kwargs={"edgecolors": "#5b6470", "linewidths": 0.4},
             )  # fmt: skip
         colour_scale(fig, limit)
-        buffer = io.BytesIO()
-        fig.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
-    return png_uri(buffer.getvalue())
+        return png_uri(fig)

@@ -5,7 +5,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from neurocca.report.figures.canvas import FAINT, MUTED, house_style, new_figure, place, shorten, signed_colour, to_svg
+from neurocca.report.figures.canvas import (
+    FAINT,
+    MUTED,
+    house_style,
+    new_figure,
+    place,
+    rectangles,
+    shorten,
+    signed_colour,
+    to_svg,
+)
 from neurocca.report.wording import listing, number
 
 ROW = 18
@@ -62,7 +72,8 @@ def _named(labels: list[str], values: NDArray[np.floating], chosen: list[int]) -
 
 
 def _ranked_bars(ax: Axes, labels: list[str], values: NDArray[np.floating], limit: float) -> None:
-    ax.barh(range(len(values)), np.abs(values), height=0.72, color=[signed_colour(v) for v in values])
+    rows = np.arange(len(values))
+    rectangles(ax, 0, rows - 0.36, np.abs(values), 0.72, [signed_colour(v) for v in values])
     ax.set_xlim(0, 1.3 * limit)
     ax.set_yticks(range(len(labels)), [shorten(label, 11) for label in labels])
     ax.tick_params(axis="y", length=0, pad=2)

@@ -4,11 +4,18 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from neurocca.report.figures.canvas import INK, POSITIVE, dark_text_on, house_style, new_figure, place, to_svg
+from neurocca.report.figures.canvas import (
+    INK,
+    POSITIVE,
+    dark_text_on,
+    house_style,
+    new_figure,
+    place,
+    rectangles,
+    to_svg,
+)
 from neurocca.report.wording import number
 
 
@@ -47,9 +54,16 @@ def shrinkage_curve(
         fig = new_figure(width, height + 46)
         ax = place(fig, 58, 4, width - 66, height)
         colours = mpl.colormaps["cividis"]((score - worst) / (best - worst if best > worst else 1.0))
-        for i, j in np.ndindex(score.shape):
-            is_chosen = (grid_features[i], grid_bold[j]) == chosen
-            _cell(ax, i, j, tuple(colours[i, j]), number(float(score[i, j]), 3), is_chosen)
+        rows, columns = np.indices(score.shape).reshape(2, -1)
+        rectangles(ax, columns - 0.5, rows - 0.5, 1, 1, colours.reshape(-1, 4), edge="white")
+        for row, column in np.ndindex(score.shape):
+            is_chosen = (grid_features[row], grid_bold[column]) == chosen
+            ink = INK if dark_text_on(tuple(colours[row, column])) else "white"
+            weight = "bold" if is_chosen else "normal"
+            text = number(float(score[row, column]), 3)
+            ax.text(column, row, text, ha="center", va="center_baseline", color=ink, fontweight=weight)
+            if is_chosen:
+                rectangles(ax, column - 0.47, row - 0.44, 0.94, 0.88, "none", edge=POSITIVE, linewidth=2.4)
         ax.set_xlim(-0.5, len(grid_bold) - 0.5)
         ax.set_ylim(len(grid_features) - 0.5, -0.5)
         ax.set_xticks(range(len(grid_bold)), [f"{s:g}" for s in grid_bold])
@@ -59,16 +73,3 @@ def shrinkage_curve(
         ax.set_xlabel("shrinkage of BOLD")
         ax.set_ylabel("shrinkage of features")
         return to_svg(fig, name, alt)
-
-
-def _cell(
-    ax: Axes, row: int, column: int, colour: tuple[float, float, float, float], text: str, is_chosen: bool
-) -> None:
-    ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=colour, edgecolor="white", linewidth=1))
-    ink = INK if dark_text_on(colour) else "white"
-    weight = "bold" if is_chosen else "normal"
-    ax.text(column, row, text, ha="center", va="center_baseline", color=ink, fontweight=weight)
-    if is_chosen:
-        ax.add_patch(
-            Rectangle((column - 0.47, row - 0.44), 0.94, 0.88, fill=False, edgecolor=POSITIVE, linewidth=2.4, zorder=3)
-        )

@@ -1,6 +1,5 @@
 """Loading maps on the inflated cortex, where a mesh is at hand."""
 
-import io
 import warnings
 from collections.abc import Sequence
 from functools import cache
@@ -65,9 +64,7 @@ def surface_map(left: ArrayLike, right: ArrayLike, *, width: int = 470, height: 
             if row == 0:
                 fig.text(0.44 * column + 0.22, 0.955, hemi, ha="center", color=MUTED)
         colour_scale(fig, limit)
-        buffer = io.BytesIO()
-        fig.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
-    return png_uri(buffer.getvalue())
+        return png_uri(fig)
 
 
 def projected(image: nibabel.Nifti1Image) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
@@ -78,7 +75,7 @@ def projected(image: nibabel.Nifti1Image) -> tuple[NDArray[np.float64], NDArray[
     pair of arrays, each of shape (VERTICES,), or None
         None where the map holds less than a tenth of the cortex: next to nothing would be seen.
     """
-    inner, outer = load_fsaverage(MESH)["white_matter"].parts, load_fsaverage(MESH)["pial"].parts
+    inner, outer = _mesh("white_matter"), _mesh("pial")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)  # vertices outside the volume
         left, right = (
@@ -96,4 +93,10 @@ def _shown(values: ArrayLike) -> NDArray[np.float64]:
 def _cortex() -> tuple[dict[str, Any], dict[str, Any]]:
     """Inflated meshes and how the cortex is folded, by hemisphere."""
     folding = load_fsaverage_data(mesh=MESH, data_type="sulcal").data.parts
-    return load_fsaverage(MESH)["inflated"].parts, folding
+    return _mesh("inflated"), folding
+
+
+@cache
+def _mesh(which: str) -> dict[str, Any]:
+    """A mesh of both hemispheres, whose files are parsed once."""
+    return dict(load_fsaverage(MESH)[which].parts)
