@@ -240,6 +240,13 @@ class FitConfig:
                 bool(grid) and all(0 <= s <= 1 for s in grid),
                 f"fit.{name}={list(grid)} must be values between 0 (CCA) and 1 (PLS).",
             )
+        if self.estimator == "kernel":
+            _check(
+                self.shrinkage_x == self.shrinkage_y,
+                "the kernel estimator has one shrinkage for both views: give --shrinkage one number, or auto.",
+            )
+            # without any, functions of a kernel that can tell all samples apart correlate perfectly
+            _check(max(self.shrinkage_x) > 0, "the kernel estimator needs shrinkage above 0.")
 
 
 @dataclass(frozen=True)

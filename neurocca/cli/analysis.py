@@ -84,7 +84,8 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     add(group, "--low-mem", action="store_true", help="one run in memory at a time, the others in the work directory")
     memory = "memory that there is, in MB or with K, M, G or T: --low-mem where participants would need more"
     add(group, "--mem", "--mem-mb", type=memory_size, metavar="SIZE", help=memory)
-    group.add_argument(
+    add(
+        group,
         "--resume",
         action=argparse.BooleanOptionalAction,
         default=True,
@@ -110,6 +111,8 @@ def analysis_config(args: argparse.Namespace) -> Config:
     """Configuration of the file, if one is given, with what the command line says."""
     config = Config.from_toml(args.config_file) if args.config_file else Config()
     config = config.with_values(given_values(args))
+    if config.fit.estimator == "deep" and args.shrinkage is not None:
+        raise UsageError("--shrinkage: networks (--estimator deep) have none.")
     if config.align.min_coverage != Config().align.min_coverage and not config.align.atlas:
         raise UsageError(f"--min-coverage {config.align.min_coverage:g}: goes with the parcels of --atlas.")
     return config

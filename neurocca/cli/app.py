@@ -273,7 +273,7 @@ def _prepare_folders(args: argparse.Namespace) -> None:
     if args.clean_workdir and not args.dry_run:
         from neurocca.steps.work_folder import clean_work
 
-        clean_work(args.work_dir)
+        clean_work(args.work_dir, args.features)
 
 
 def _check_folders(args: argparse.Namespace) -> None:

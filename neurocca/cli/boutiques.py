@@ -34,6 +34,15 @@ def descriptor(parser: argparse.ArgumentParser, levels: Sequence[str], exit_code
     inputs = [_input(action) for action in sorted(actions, key=lambda action: bool(action.option_strings))]
     next(one for one in inputs if one["id"] == "analysis_level")["value-choices"] = list(levels)
     inputs += [_negation(action) for action in actions if isinstance(action, argparse.BooleanOptionalAction)]
+    groups = [
+        {
+            "id": f"either_{i}",
+            "name": "one of these",
+            "members": [action.dest for action in group._group_actions],
+            "mutually-exclusive": True,
+        }
+        for i, group in enumerate(parser._mutually_exclusive_groups)
+    ]
     return {
         "name": parser.prog,
         "description": str(parser.description),
@@ -41,6 +50,7 @@ def descriptor(parser: argparse.ArgumentParser, levels: Sequence[str], exit_code
         "schema-version": "0.5",
         "command-line": " ".join([parser.prog, *(one["value-key"] for one in inputs)]),
         "inputs": inputs,
+        "groups": groups,
         "output-files": [
             {"id": "output", "name": "derivatives and reports", "path-template": "[OUTPUT_DIR]", "list": False}
         ],
@@ -86,6 +96,8 @@ def _type(action: argparse.Action) -> str:
         return "Flag"
     if action.type in (int, float):
         return "Number"
+    if action.metavar == "FILE":
+        return "File"
     # what does not exist yet is no file to Boutiques
     return (
         "File"

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from neurocca.errors import UsageError
@@ -23,7 +24,22 @@ class Parser(argparse.ArgumentParser):
 def add(parser: Any, *flags: str, **options: Any) -> None:
     """Add a flag in both spellings, --like-this and --like_this."""
     underscored = ["--" + flag[2:].replace("-", "_") for flag in flags if flag.startswith("--") and "-" in flag[2:]]
+    if options.get("action") is argparse.BooleanOptionalAction:
+        options["action"] = _EitherWay
     parser.add_argument(*flags, *underscored, **options)
+
+
+class _EitherWay(argparse.BooleanOptionalAction):
+    """--like-this and --no-like-this, and the same with underscores: argparse makes --no-like_this of it."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, **options)
+        name = option_strings[0].removeprefix("--")
+        negative = (f"--no-{name}", f"--no_{name.replace('-', '_')}")
+        self.option_strings = [*option_strings, *negative]
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        setattr(namespace, self.dest, not str(option_string).startswith(("--no-", "--no_")))
 
 
 def start_logging(verbosity: int, *, quiet: bool = False) -> None:

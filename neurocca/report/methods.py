@@ -12,6 +12,8 @@ from neurocca.report.references import (
     HANKE,
     HARRIS,
     LINDQUIST,
+    PASZKE,
+    PEDREGOSA,
     VIRTANEN,
     cite,
 )
@@ -42,8 +44,12 @@ def methods(decomposition: Mapping[str, Any], features: Collection[str]) -> list
 _LIBRARIES = (("numpy", "NumPy", HARRIS), ("scipy", "SciPy", VIRTANEN), ("nilearn", "nilearn", ABRAHAM))
 
 
+_OF_ESTIMATORS = {"kernel": (("scikit-learn", "scikit-learn", PEDREGOSA),), "deep": (("torch", "PyTorch", PASZKE),)}
+
+
 def _software(d: Mapping[str, Any]) -> list[str]:
-    used = [f"{name} {d['Software'][key]} {cite(work)}" for key, name, work in _LIBRARIES if key in d["Software"]]
+    libraries = (*_LIBRARIES, *_OF_ESTIMATORS.get(d["Config"].get("fit", {}).get("estimator", ""), ()))
+    used = [f"{name} {d['Software'][key]} {cite(work)}" for key, name, work in libraries if key in d["Software"]]
     return [f"All was computed with {listing(used)}."] if used else []
 
 

@@ -69,9 +69,14 @@ def _kernel_choice(fit: Mapping[str, Any]) -> str:
     return f"chosen from {grid} by leaving one run out at a time" if len(fit["shrinkage_x"]) > 1 else "as given"
 
 
+def _is_deep(d: Mapping[str, Any]) -> bool:
+    return d["Config"].get("fit", {}).get("estimator") == "deep"
+
+
 def _held_out(d: Mapping[str, Any]) -> str:
+    fitted = "networks were trained" if _is_deep(d) else "shrinkage and weights were determined"
     return (
-        "Generalisation was measured by leaving out one run at a time: shrinkage and weights were determined on the "
+        f"Generalisation was measured by leaving out one run at a time: {fitted} on the "
         f"other {counted(len(d['Runs']) - 1, 'run')}, the left-out run was projected on them, and the correlations "
         "of its two sides were averaged over left-out runs (held-out correlation)."
     )
@@ -84,11 +89,14 @@ def _test(d: Mapping[str, Any]) -> str:
     corrected = (
         f", with the largest correlation of all {k} components as the null of each {cite(NICHOLS)}" if many else ""
     )
+    anew = "the weights for all left-out runs were determined anew, with the shrinkage as chosen"
+    if _is_deep(d):
+        anew = "networks were trained anew for all left-out runs"
     return (
-        f"It was tested against {counted(n, 'permutation')}: {_scheme(inference)} In each permutation the weights for "
-        "all left-out runs were determined anew, with the shrinkage as chosen. p was (1 + b)/(1 + B), where b of B "
-        f"permutations reached the observed value {cite(PHIPSON)}{corrected}. A component counted as found when its "
-        f"held-out correlation had p < {ALPHA:g}. {_in_sample(d)}The random seed was {inference['Seed']}."
+        f"It was tested against {counted(n, 'permutation')}: {_scheme(inference)} In each permutation {anew}. p was "
+        f"(1 + b)/(1 + B), where b of B permutations reached the observed value {cite(PHIPSON)}{corrected}. A "
+        f"component counted as found when its held-out correlation had p < {ALPHA:g}. {_in_sample(d)}The random seed "
+        f"was {inference['Seed']}."
     )
 
 
@@ -126,10 +134,11 @@ def _further(d: Mapping[str, Any]) -> list[str]:
             f"is left out; what it explains alone and is not unique is shared with others {cite(DUPRE_LA_TOUR)}."
         )
     if halves := d.get("Stability"):
+        same = "" if _is_deep(d) else " with the shrinkage of the fit to all runs"
         sentences.append(
-            f"Stability was measured between halves of the runs {cite(STROTHER)}, fitted separately with the shrinkage "
-            f"of the fit to all runs ({counted(halves['NumberOfSplits'], 'split')}), by the congruence of their "
-            f"loadings {cite(LORENZO_SEVA)}; the same was done with rearranged films for comparison."
+            f"Stability was measured between halves of the runs {cite(STROTHER)}, fitted separately{same} "
+            f"({counted(halves['NumberOfSplits'], 'split')}), by the congruence of their loadings "
+            f"{cite(LORENZO_SEVA)}; the same was done with rearranged films for comparison."
         )
     return [" ".join(sentences)] if sentences else []
 

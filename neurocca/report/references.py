@@ -145,6 +145,19 @@ PHIPSON = Reference(
     "Permutation P-values should never be zero: calculating exact P-values when permutations are randomly drawn",
     "Statistical Applications in Genetics and Molecular Biology", "9", "39", "10.2202/1544-6115.1585",
 )  # fmt: skip
+PASZKE = Reference(
+    ("Paszke, A.", "Gross, S.", "Massa, F.", "Lerer, A.", "Bradbury, J.", "Chanan, G.", "Killeen, T.", "Lin, Z.",
+     "Gimelshein, N.", "Antiga, L.", "Desmaison, A.", "Köpf, A.", "Yang, E.", "DeVito, Z.", "Raison, M.", "Tejani, A.",
+     "Chilamkurthy, S.", "Steiner, B.", "Fang, L.", "Bai, J.", "Chintala, S."),
+    2019, "PyTorch: an imperative style, high-performance deep learning library",
+    "Advances in Neural Information Processing Systems", "32", "8024–8035", "",
+)  # fmt: skip
+PEDREGOSA = Reference(
+    ("Pedregosa, F.", "Varoquaux, G.", "Gramfort, A.", "Michel, V.", "Thirion, B.", "Grisel, O.", "Blondel, M.",
+     "Prettenhofer, P.", "Weiss, R.", "Dubourg, V.", "Vanderplas, J.", "Passos, A.", "Cournapeau, D.", "Brucher, M.",
+     "Perrot, M.", "Duchesnay, É."),
+    2011, "Scikit-learn: machine learning in Python", "Journal of Machine Learning Research", "12", "2825–2830", "",
+)  # fmt: skip
 PRICHARD = Reference(
     ("Prichard, D.", "Theiler, J."),
     1994, "Generating surrogate data for time series with several simultaneously measured variables",

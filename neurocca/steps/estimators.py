@@ -8,7 +8,6 @@ from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
 
 from neurocca.cca.selection import LinearCCACV
 from neurocca.config import FitConfig
-from neurocca.errors import UsageError
 
 METHODS = {
     "linear": "Linear canonical correlation analysis with shrinkage chosen by cross-validation",
@@ -31,10 +30,6 @@ def estimator_of(fit: FitConfig, runs: NDArray, *, y_columns: int | None = None,
     seed : int
         Of landmarks, and of a network's weights and batches.
 
-    Raises
-    ------
-    UsageError
-        When a kernel is to have other shrinkage for features than for BOLD, or is to be linear on coordinates.
     """
     if fit.estimator == "deep":
         from neurocca.cca.deep import DeepCCA
@@ -54,15 +49,10 @@ def estimator_of(fit: FitConfig, runs: NDArray, *, y_columns: int | None = None,
 def _kernel(fit: FitConfig, runs: NDArray, seed: int) -> Any:
     from neurocca.cca.kernel import KernelCCA
 
-    if fit.shrinkage_x != fit.shrinkage_y:
-        raise UsageError("the kernel estimator has one shrinkage for both views: give --shrinkage one number, or auto.")
     lengths = sorted(np.unique_counts(runs).counts)
     least = int(sum(lengths[:-2]) or lengths[0])  # what is fitted with two runs left out, one to choose the shrinkage
     cca = KernelCCA(fit.n_components, kernel="rbf", n_landmarks=min(fit.n_landmarks, least), random_state=seed)
-    # without any, functions of a kernel that can tell all samples apart correlate perfectly
     grid = [s for s in fit.shrinkage_x if s > 0]
-    if not grid:
-        raise UsageError("the kernel estimator needs shrinkage above 0.")
     if len(grid) == 1:
         return cca.set_params(shrinkage=grid[0])
     return GridSearchCV(cca, {"shrinkage": grid}, cv=LeaveOneGroupOut(), error_score="raise")

@@ -169,7 +169,7 @@ def _description(
             *_warnings(assembled, notes, partial=align.partial),
         ],
         "Config": asdict(config),
-        "Software": _software(),
+        "Software": _software(config.fit.estimator),
     }
 
 
@@ -223,15 +223,21 @@ def _components(
 def _shrinkage(cca: Any, held: HeldOutResult, config: Config) -> dict[str, Any]:
     """What was chosen, on all runs and on those of every fold, and from what."""
     chosen = [_pair(winner(fitted)) for fitted in (held.estimator, *held.estimators)]
-    scores = getattr(cca, "cv_scores_", None)  # of the linear estimator, which alone has a grid of pairs
-    grids = (config.fit.shrinkage_x, config.fit.shrinkage_y) if scores is not None else ([x] for x in chosen[0])
-    x, y = (list(grid) for grid in grids)
+    x, y = ([one] for one in chosen[0])
+    mean: Any = np.empty((0, 0))
+    if hasattr(cca, "cv_scores_"):  # of the linear estimator, which has a grid of pairs
+        x, y, mean = list(config.fit.shrinkage_x), list(config.fit.shrinkage_y), cca.cv_scores_.mean(axis=0)
+    elif hasattr(held.estimator, "cv_results_"):  # of kernels, which have one shrinkage for both
+        found = held.estimator.cv_results_
+        x = y = [float(tried["shrinkage"]) for tried in found["params"]]
+        mean = np.full((len(x), len(x)), np.nan)
+        np.fill_diagonal(mean, found["mean_test_score"])
     return {
         "Features": chosen[0][0],
         "BOLD": chosen[0][1],
         "GridFeatures": x,
         "GridBOLD": y,
-        "Score": [] if scores is None else [[_rounded(r) for r in row] for row in scores.mean(axis=0)],
+        "Score": [[None if np.isnan(r) else _rounded(r) for r in row] for row in mean],
         "PerFold": [
             {"LeftOut": str(run), "Features": pair[0], "BOLD": pair[1]}
             for run, pair in zip(held.fold_labels, chosen[1:], strict=True)
@@ -281,8 +287,9 @@ def _warnings(assembled: Assembled, notes: Sequence[str], *, partial: bool) -> l
     return found
 
 
-def _software() -> dict[str, str]:
-    libraries = ("numpy", "scipy", "scikit-learn", "pandas", "nilearn", "nibabel", "h5py")
+def _software(estimator: str) -> dict[str, str]:
+    libraries = ["numpy", "scipy", "scikit-learn", "pandas", "nilearn", "nibabel", "h5py"]
+    libraries += ["torch"] * (estimator == "deep")
     versions = {library: version(library) for library in libraries}
     return {"neurocca": neurocca.__version__, "python": platform.python_version(), **versions}
 

@@ -224,7 +224,7 @@ def test_the_work_directory_is_cleaned_of_what_is_ours(parcel_dataset, capsys, m
     work = parcel_dataset / "w"
     (work / "cleaned").mkdir(parents=True)
     (work / ".features.h5.parts").mkdir()
-    for name in ("features.h5", "cleaned/old", ".features.h5.parts/old", "mine"):
+    for name in ("features.h5", "cleaned/run-0.h5", "cleaned/mine", ".features.h5.parts/old", "mine"):
         (work / name).write_text("old")
     command = ["dataset", "out", "participant", "--features", "features.h5", "--config-file", "config.toml"]
     command += ["-w", "w", "--clean-workdir"]
@@ -232,13 +232,34 @@ def test_the_work_directory_is_cleaned_of_what_is_ours(parcel_dataset, capsys, m
     assert (work / "features.h5").exists()
     assert main([*command, "--participant-label", "01", "-q"]) == 0
     assert sorted(path.name for path in work.iterdir()) == ["cleaned", "mine"]
-    assert not (work / "cleaned/old").exists()
+    assert (work / "cleaned/mine").exists()
+    assert not (work / "cleaned/run-0.h5").exists()
+    # a store that is given is no intermediate file, wherever it lies
+    (parcel_dataset / "features.h5").rename(work / "features.h5")
+    command[command.index("features.h5")] = "w/features.h5"
+    assert main([*command, "--participant-label", "01", "-q"]) == 0
+    assert (work / "features.h5").exists()
 
 
 def test_few_permutations_for_a_trial():
     assert config("--sloppy").inference.n_permutations == 99
     with pytest.raises(UsageError, match="not allowed with"):
         config("--sloppy", "--n-permutations", "5")
+
+
+@pytest.mark.parametrize("options", [["--no-datalad-get", "--no-resume"], ["--no_datalad_get", "--no_resume"]])
+def test_both_spellings_of_what_is_not_wanted(options):
+    args = _bids_parser().parse_args(["in", "out", "participant", *options])
+    assert not args.datalad_get
+    assert not args.resume
+    assert args.shared_fit
+
+
+def test_shrinkage_that_an_estimator_does_not_have():
+    with pytest.raises(UsageError, match="networks"):
+        config("--estimator", "deep", "--shrinkage", "0.1")
+    with pytest.raises(UsageError, match="one shrinkage for both views"):
+        config("--estimator", "kernel", "--shrinkage", "0.1", "0.2")
 
 
 def test_options_of_other_apps_change_nothing():

@@ -31,6 +31,9 @@ def test_kernels_find_what_is_shared_and_choose_their_shrinkage(parcel_dataset):
     assert (first["PValueHeldOut"], first["PValueInSample"]) == (0.025, 0.025)
     assert record["Shrinkage"]["Features"] == record["Shrinkage"]["BOLD"] in FitConfig().shrinkage_x
     assert len(record["Shrinkage"]["PerFold"]) == 3
+    assert record["Shrinkage"]["GridFeatures"] == list(FitConfig().shrinkage_x)
+    tried = np.diag(np.array(record["Shrinkage"]["Score"], dtype=float))
+    assert FitConfig().shrinkage_x[np.argmax(tried)] == record["Shrinkage"]["Features"]
     loadings = pd.read_csv(func / "sub-01_task-film_desc-cca_components.tsv", sep="\t")
     assert set(loadings.loc[loadings["cca_00"].abs().nlargest(1).index, "parcel"]) <= {"p0", "p1"}
     pvalues = pd.read_csv(func / "sub-01_task-film_stat-p_desc-ccaFWE_statmap.tsv", sep="\t", index_col="parcel")
@@ -38,7 +41,10 @@ def test_kernels_find_what_is_shared_and_choose_their_shrinkage(parcel_dataset):
     stable = record["Stability"]["Components"][0]
     assert stable["BOLD"]["Mean"] > stable["BOLDChance"]["High"]
     assert record["Contributions"] is None
-    assert "Kernel canonical correlation analysis" in (parcel_dataset / "out/sub-01_task-film.html").read_text()
+    page = (parcel_dataset / "out/sub-01_task-film.html").read_text()
+    assert "Kernel canonical correlation analysis" in page
+    assert "scikit-learn 1" in page
+    assert (parcel_dataset / "out/sub-01/figures/sub-01_task-film_desc-shrinkage_plot.svg").is_file()
 
 
 def test_networks_have_maps_of_left_out_runs_and_no_test_in_sample(parcel_dataset):
@@ -59,6 +65,8 @@ def test_networks_have_maps_of_left_out_runs_and_no_test_in_sample(parcel_datase
     assert "beyond chance in left-out runs" in page
     assert "Deep canonical correlation analysis" in page
     assert "shrunk" not in page
+    assert "with the shrinkage" not in page
+    assert "PyTorch 2" in page
     assert main(["report", str(parcel_dataset / "out")]) == 0
     assert (parcel_dataset / "out/sub-01_task-film.html").read_text() == page
 
