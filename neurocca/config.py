@@ -295,8 +295,9 @@ class Config:
         return built(cls, tables, "")
 
     @classmethod
-    def from_toml(cls, path: Path) -> "Config":
+    def from_toml(cls, path: Path | str) -> "Config":
         """Read a TOML file."""
+        path = Path(path)
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:

@@ -60,8 +60,22 @@ def render_group(data: GroupReportData) -> str:
     )  # fmt: skip
 
 
-def group_row(record: Mapping[str, Any], *, href: str, anew: Sequence[str] = ()) -> dict[str, Any]:
-    """What the index says about one group, of whose participants some have been analysed anew since."""
+def group_row(
+    record: Mapping[str, Any], *, href: str, there: Sequence[str] = (), anew: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What the index says about one group.
+
+    Parameters
+    ----------
+    record : mapping
+    href : str
+        The group's page.
+    there : sequence of str
+        Participants who have results that would go into it.
+    anew : sequence of str
+        Of those in it, who has been analysed anew since.
+    """
+    members = [participant["Subject"] for participant in record["Participants"]]
     return {
         "task": record["Task"],
         "variant": wording.variant(record["Dataset"]),
@@ -69,6 +83,8 @@ def group_row(record: Mapping[str, Any], *, href: str, anew: Sequence[str] = ())
         "warnings": len(record["Warnings"]),
         "href": href,
         "anew": [f"sub-{participant}" for participant in anew],
+        "without": [f"sub-{participant}" for participant in there if participant not in members],
+        "gone": [f"sub-{participant}" for participant in members if participant not in there],
     }
 
 

@@ -7,16 +7,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from neurocca.config import Config
-from neurocca.errors import NoInputError, ParticipantsFailedError, UsageError
+from neurocca.errors import DataError, NoInputError, ParticipantsFailedError, UsageError
+from neurocca.io.analyses import analyses_of
 from neurocca.io.annex import check_here, is_unfetched
 from neurocca.io.derivatives import check_output, read_verdict
 from neurocca.io.fetch_record import source_datasets
-from neurocca.io.files import one_line, sha256, sweep
+from neurocca.io.files import sha256, sweep
 from neurocca.io.finished import is_finished, other_options, was_finished
 from neurocca.io.layout import find_recordings
 from neurocca.io.query import Query
@@ -27,7 +28,7 @@ from neurocca.steps.estimate import Estimate, estimate
 from neurocca.steps.inputs import analysis_of, made_of
 from neurocca.steps.matching import match_runs, read_features
 from neurocca.steps.run_log import RunLog
-from neurocca.steps.several import each_participant
+from neurocca.steps.several import Outcome, each_participant
 from neurocca.steps.work_folder import CLEANED, WORK
 
 if TYPE_CHECKING:
@@ -102,7 +103,9 @@ def run_participants(
     """
     query = query or Query()
     check_folders(bids_dir, output_dir)
-    recordings, features, sources = _inputs(bids_dir, output_dir, config, query, features, work_dir or WORK, content)
+    recordings, unmatched, features, sources = _inputs(
+        bids_dir, output_dir, config, query, features, work_dir or WORK, content
+    )
     to_do = recordings
     if resume:
         digest = functools.cache(sha256)
@@ -115,32 +118,32 @@ def run_participants(
                 yield output_dir / analysis.page, read_verdict(output_dir, analysis)
             else:
                 to_do.append(recording)
-    if not to_do:
+    if not to_do and not unmatched:
         return
     for recording in to_do:
         _say_replaced(output_dir, recording, config)
     from neurocca.steps.analysis import ParticipantAnalysis  # late: nothing else takes as long to import
 
-    at_once = min(n_jobs or 1, len(to_do)) if (n_jobs or 1) > 0 else len(to_do)
     if memory is not None and not low_memory:
-        low_memory = _is_scarce(memory, [estimate(recording, config, features) for recording in to_do], at_once)
+        low_memory = _is_scarce(memory, [estimate(recording, config, features) for recording in to_do], n_jobs)
     cache = (work_dir or WORK) / CLEANED if work_dir is not None or low_memory else None
     datasets = {**query.derivatives, "input": bids_dir}
     links = {name: Path(os.path.relpath(folder, output_dir)).as_posix() for name, folder in datasets.items()}
     one = ParticipantAnalysis(bids_dir, output_dir, config, features, cache, low_memory, command, sources, links)
-    run_log = RunLog(output_dir, command)
+    run_log = RunLog(output_dir, command, unmatched)
     yield from _analysed(one, to_do, n_jobs, run_log, stop=stop_on_first_crash or len(recordings) == 1)
     run_log.write()
     if run_log.failures:
-        raise ParticipantsFailedError.of(run_log.failures, len(recordings))
+        raise ParticipantsFailedError.of(run_log.failures, len(recordings) + len(unmatched))
 
 
-def _is_scarce(memory: int, expected: Sequence[Estimate], at_once: int) -> bool:
+def _is_scarce(memory: int, expected: Sequence[Estimate], n_jobs: int | None) -> bool:
     """Whether participants take more memory than there is in the usual way; said where they do so in any way."""
-    least = max(one.low_memory for one in expected) * at_once
+    at_once = min(n_jobs or 1, len(expected)) if (n_jobs or 1) > 0 else len(expected)
+    least = max((one.low_memory for one in expected), default=0) * at_once
     if least > memory:
         log.warning("some %.1f GiB are needed even with --low-mem, more than --mem says.", least / 2**30)
-    return max(one.memory for one in expected) * at_once > memory
+    return max((one.memory for one in expected), default=0) * at_once > memory
 
 
 def _say_replaced(output_dir: Path, recording: Recording, config: Config) -> None:
@@ -162,8 +165,8 @@ def _inputs(
     features: Path | None,
     work_dir: Path,
     content: MissingContent | None,
-) -> tuple[list[Recording], Path, list[dict[str, str]]]:
-    """Recordings with the runs that features go with, the store of those, and the datasets that all come from."""
+) -> tuple[list[Recording], list[Outcome[Any]], Path, list[dict[str, str]]]:
+    """Recordings with the runs that features go with, those that have none, the store, and where all comes from."""
     read = content.reading if content is not None else lambda reading: reading()
     recordings = read(lambda: find_recordings(bids_dir, query, t_r=config.align.t_r))
     check_output(output_dir)
@@ -173,18 +176,31 @@ def _inputs(
 
         features = films_store(read(lambda: shared_films(recordings)), work_dir, config.features)
     with FeatureStore(features) as store:
-        recordings = [
-            match_runs(recording, store, config.align, asked=query.runs, strict=query.strict)
-            for recording in recordings
-        ]
+        matched: list[Recording] = []
+        unmatched: list[Outcome[Any]] = []
         for recording in recordings:
-            read_features(store, recording, config.align)
-    folders = {path.parent for recording in recordings for run in recording.runs for path in run.files}
-    return recordings, features, source_datasets([bids_dir, *sorted(folders), *(path.parent for path in named)])
+            try:
+                found = match_runs(recording, store, config.align, asked=query.runs, strict=query.strict)
+                read_features(store, found, config.align)
+            except DataError as error:  # of this participant's runs: the others go on
+                if query.strict or len(recordings) == 1:
+                    raise
+                unmatched.append(Outcome(recording, None, error, 0.0))
+            else:
+                matched.append(found)
+    if not matched:
+        raise DataError(str(unmatched[0].error))
+    folders = {path.parent for recording in matched for run in recording.runs for path in run.files}
+    return matched, unmatched, features, source_datasets([bids_dir, *sorted(folders), *(path.parent for path in named)])
 
 
 def _analysed(
-    one: "ParticipantAnalysis", recordings: Sequence[Recording], n_jobs: int | None, run_log: RunLog, *, stop: bool
+    one: "ParticipantAnalysis",
+    recordings: Sequence[Recording],
+    n_jobs: int | None,
+    run_log: RunLog,
+    *,
+    stop: bool,
 ) -> Iterator[tuple[Path, pd.DataFrame]]:
     from neurocca.steps.report import write_index
 
@@ -199,10 +215,8 @@ def _analysed(
                     yield output / page, verdict
                 elif stop:
                     break
-        if run_log.failures and run_log.is_any:
-            tasks = {recording.subject: recording.task for recording in recordings}
-            failed = [(label, tasks[label], one_line(error)) for label, error in run_log.failures.items()]
-            write_index(output, failed)
+        if run_log.failures and analyses_of(output):
+            write_index(output, run_log.failed)
     finally:
         sweep(output, is_new)  # what processes that were given up have left
 

@@ -10,7 +10,7 @@ from neurocca.io.analyses import Analysis, analyses_of
 from neurocca.io.derivatives import read_decomposition, read_features, read_tables
 from neurocca.io.files import one_line, staged, write_text
 from neurocca.io.finished import analysed_anew
-from neurocca.io.group import group_results_of, read_group_record
+from neurocca.io.group import GroupAnalysis, group_results_of, read_group_record
 from neurocca.io.moments import read_for_report
 from neurocca.report.citation import citation
 from neurocca.report.group import group_row
@@ -129,7 +129,8 @@ def _group_rows(output: Path) -> list[dict[str, Any]]:
     for group in group_results_of(output):
         try:
             anew = analysed_anew(output, group)
-            found.append(group_row(read_group_record(output, group), href=group.page, anew=anew))
+            there = [one.subject for one in analyses_of(output) if GroupAnalysis.of(one) == group]
+            found.append(group_row(read_group_record(output, group), href=group.page, there=there, anew=anew))
         except (DataError, KeyError, TypeError) as error:
             log.warning("left out of the index: %s: %s", group.stem, error)
     return found

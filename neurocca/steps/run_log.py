@@ -5,14 +5,14 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import neurocca
 from neurocca.errors import NeuroccaError
-from neurocca.io.files import write_text
+from neurocca.io.files import one_line, write_text
 from neurocca.steps.several import Outcome
 
 
@@ -25,28 +25,36 @@ class RunLog:
     ----------
     output : Path
     command : str
+    outcomes : iterable of Outcome
+        What has come of participants already.
 
     Attributes
     ----------
     failures : dict
         Errors of participants by their labels.
+    failed : list of (subject, task, reason)
+        The same for the index.
     is_any : bool
         Whether anything came to a good end.
     """
 
-    def __init__(self, output: Path, command: str) -> None:
+    def __init__(self, output: Path, command: str, outcomes: Iterable[Outcome[Any]] = ()) -> None:
         self.failures: dict[str, Exception] = {}
+        self.failed: list[tuple[str, str, str]] = []
         self._folder = output / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4()}"
         self._output = output
         self.is_any, self._is_said = False, True
         self._lines = [f"{_now()} neurocca {neurocca.__version__}: {command}"]
         self._crashes: dict[str, str] = {}
+        for outcome in outcomes:
+            self.add(outcome)
 
     def add(self, outcome: Outcome[Any]) -> None:
         """Note what came of a participant."""
         label, error = outcome.recording.subject, outcome.error
         if error is not None:
             self.failures[label] = error
+            self.failed.append((label, outcome.recording.task, one_line(error)))
         self.note(f"sub-{label}", outcome.seconds, error)
 
     def note(self, name: str, seconds: float, error: Exception | None = None) -> None:

@@ -54,7 +54,7 @@ def each_participant(
     NeuroccaError
         When the process of a participant was killed; others that are at work by then are given up.
     """
-    at_once = 1 if n_jobs is None else min(effective_n_jobs(n_jobs), len(recordings))
+    at_once = 1 if n_jobs is None else max(1, min(effective_n_jobs(n_jobs), len(recordings)))
     one = _Participant(work, effective_n_jobs(-1 if n_jobs is None else n_jobs) // at_once)
     if at_once == 1:
         for recording in recordings:

@@ -184,7 +184,18 @@ def test_the_index_says_when_a_participant_was_analysed_anew(group, tmp_path):
     files = sorted(path.relative_to(out) for path in (out / "sub-01/func").iterdir())
     mark_finished(out, analysis, {}, files)
     write_index(out)
-    assert "Out of date" not in (out / "index.html").read_text()
+    before = (out / "index.html").read_text()
+    assert "Out of date" not in before
+    assert "Not in it" not in before
+    shutil.rmtree(out / "sub-02")
+    for path in sorted((out / "sub-01").rglob("*.*")):  # a participant who came later
+        place = out / path.relative_to(out).as_posix().replace("sub-01", "sub-99")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
+    write_index(out)
+    after = (out / "index.html").read_text()
+    assert "Not in it: sub-99." in after
+    assert "not here any more: sub-02." in after
     changed = out / "sub-01/func/sub-01_task-film_desc-cca_mixing.tsv"
     changed.write_text(changed.read_text() + "\n")
     mark_finished(out, analysis, {}, files)

@@ -142,3 +142,22 @@ def test_several_at_once_share_a_work_directory(quick_dataset):
         for path, content in plain["2"].items()
     }
     assert replaced == plain["1"]
+
+
+def test_runs_without_features_are_one_participants_failure_and_the_index_names_it(quick_dataset, capsys):
+    func = quick_dataset / "dataset/sub-02/func"
+    for run in (1, 2, 3):
+        (func / f"sub-02_task-film_run-{run}_bold.csv").rename(func / f"sub-02_task-film_run-{run + 6}_bold.csv")
+    files = ["--features", str(quick_dataset / "features.h5"), "--config-file", str(quick_dataset / "config.toml")]
+    command = [str(quick_dataset / "dataset"), str(quick_dataset / "out"), "participant", *files, "-q"]
+    named = "has no features for run 7, 8, 9 of sub-02"
+    # the second time the others have nothing to do, and the index still says who failed
+    for _ in range(2):
+        assert main(command) == 65
+        assert named in capsys.readouterr().err
+        assert (quick_dataset / "out/sub-01_task-film.html").is_file()
+        assert named in (quick_dataset / "out/index.html").read_text().replace("&#39;", "'")
+        (quick_dataset / "out/index.html").unlink()
+    assert main([*command, "--stop-on-first-crash", "--no-resume"]) == 65
+    assert not (quick_dataset / "out/index.html").exists()
+    assert main([*command, "--participant-label", "02"]) == 65
