@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 from numpy.random import SeedSequence
+from sklearn.base import clone
 
+from neurocca.cca.kernel import KernelCCA
 from neurocca.cca.linear import LinearCCA
 from neurocca.cca.selection import LinearCCACV
 from neurocca.inference.split_half import SplitHalf, split_half
@@ -34,6 +36,9 @@ def stability(
     design, fixed = assembled.design, cca
     if isinstance(cca, LinearCCACV):  # what was chosen on all runs: the components are compared, not the choice
         fixed = LinearCCA(cca.n_components, shrinkage=cca.shrinkage_, scale=cca.scale, y_columns=cca.y_columns)
+    if isinstance(cca, KernelCCA) and cca.n_landmarks is not None:  # no more than the smallest half has volumes
+        lengths = sorted(np.unique_counts(design.runs).counts)
+        fixed = clone(cca).set_params(n_landmarks=min(cca.n_landmarks, int(sum(lengths[: len(lengths) // 2]))))
     known = {name: options[name] for name in ("runs", "t_r", "scheme", "kept", "n_jobs")}
     is_wide = assembled.wide is not None
     n_splits = N_SPLITS_WIDE if is_wide else N_SPLITS
