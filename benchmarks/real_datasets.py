@@ -33,6 +33,7 @@ DATASETS: dict[str, tuple[str, Callable[[Path, Path], None], Sequence[str]]] = {
         layouts.write_sherlock,
         ("--mask", "mask.nii.gz", *layouts.SHERLOCK_OPTIONS),
     ),
+    "Sherlock, six regions": ("sherlock", layouts.write_sherlock_regions, layouts.SHERLOCK_OPTIONS),
     "SONG, sitcom": ("song", lambda data, to: layouts.write_song(data, to, "film"), ()),
     "SONG, ten minutes of it": ("song", lambda data, to: layouts.write_song(data, to, "window"), ()),
     "SONG, rest with the same features": ("song", lambda data, to: layouts.write_song(data, to, "rest"), ()),
@@ -44,12 +45,22 @@ def run(*arguments: str, folder: Path) -> None:
     subprocess.run([sys.executable, "-m", "neurocca", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def analyse(folder: Path, options: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Records of all participants, with the null's 95th percentile of the largest component."""
+def analyse(folder: Path, options: Sequence[str], n_permutations: int, of_mean: int) -> dict[str, dict[str, Any]]:
+    """Records of all participants, with the null's 95th percentile of the largest component.
+
+    The mean of all is one analysis, whose p has to be finer than those of which many are counted.
+    """
     tables = sorted(path.name for path in folder.glob("run-*_timeseries.tsv"))
     run("features", *tables, "-o", "features.h5", folder=folder)
     files = ("--features", "features.h5", "--config-file", "config.toml")
-    run("dataset", "out", "participant", *files, *options, folder=folder)
+    people = sorted(path.name[4:] for path in folder.glob("dataset/sub-*"))
+    for labels, n in (
+        ([p for p in people if p != "mean"], n_permutations),
+        ([p for p in people if p == "mean"], of_mean),
+    ):
+        if labels:
+            chosen = ("--participant-label", *labels, "--n-permutations", str(n))
+            run("dataset", "out", "participant", *files, *options, *chosen, folder=folder)
     found = {}
     for path in sorted(folder.glob("out/sub-*/func/*_decomposition.json")):
         record = json.loads(path.read_text())
@@ -90,6 +101,7 @@ def summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "r": r.mean(axis=0).round(3).tolist(),
         "r_min": r.min(axis=0).round(3).tolist(),
         "r_max": r.max(axis=0).round(3).tolist(),
+        "p_median": np.median(p, axis=0).round(3).tolist(),
         "null95": round(float(np.mean([record["Null95"] for record in records])), 3),
         "found": np.sum(p < ALPHA, axis=0).tolist(),
         "any_found": int(np.sum(p.min(axis=1) < ALPHA)),
@@ -100,16 +112,20 @@ def summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def row(name: str, s: dict[str, Any]) -> str:
     if s["participants"] == 1:
         r = [f"{m:.2f}" for m in s["r"]]
+        found = "p = " + " ".join(f"{p:.3f}" for p in s["p_median"])
     else:
         r = [f"{m:.2f} ({low:.2f} to {high:.2f})" for m, low, high in zip(s["r"], s["r_min"], s["r_max"], strict=True)]
+        found = f"{s['any_found']} of {s['participants']}"
     size = f"{s['volumes']} × {s['features']} × {s['columns']}"
-    return f"| {name} | {size} | {' | '.join(r)} | {s['null95']:.2f} | {s['any_found']} of {s['participants']} |"
+    return f"| {name} | {size} | {' | '.join(r)} | {s['null95']:.2f} | {found} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--n-permutations", type=int, default=999)
+    parser.add_argument("--n-permutations", type=int, default=199)
+    parser.add_argument("--of-mean", type=int, default=999, metavar="B", help="permutations of the mean of all")
+    parser.add_argument("--only", default="", metavar="NAME", help="the data whose names begin so")
     parser.add_argument("--publish", type=Path, metavar="DOCS")
     args = parser.parse_args()
     lines = [
@@ -122,10 +138,12 @@ def main() -> None:
     ]
     figures, groups = {}, {}
     for name, (source, write, options) in DATASETS.items():
+        if not name.startswith(args.only):
+            continue
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             write(args.folder / source, folder)
-            records = analyse(folder, (*options, "--n-permutations", str(args.n_permutations), "--n-jobs", "2"))
+            records = analyse(folder, (*options, "--n-jobs", "2"), args.n_permutations, args.of_mean)
             people = [subject for subject in records if subject != "mean"]
             if len(people) >= MANY:
                 group = together(folder, people)

@@ -17,6 +17,7 @@ SHERLOCK_OPTIONS = ("--onset-shift", "-4.5")
 
 _SHERLOCK_CONFIG = """
 [align]
+t_r = 1.5
 trim = [26, 3]      # the first 26 volumes are a cartoon; after the last three there is no film that could explain them
 [fit]
 n_components = 3
@@ -49,6 +50,20 @@ def write_sherlock(data: Path, folder: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             image.slicer[..., start:stop].to_filename(path)
     shutil.copyfile(data / "mask_pmc_nn.nii.gz", folder / "mask.nii.gz")
+    _sherlock_features(data, folder)
+
+
+def write_sherlock_regions(data: Path, folder: Path) -> None:
+    """Tables of six regions of 17 viewers and their mean."""
+    held = np.load(data / "roi_mean_ts_17subj_1976tr_6roi.npz")
+    subjects = {str(s).removeprefix("s"): series for s, series in zip(held["subjects"], held["ts"], strict=True)}
+    starts = np.cumsum([0, *SHERLOCK_RUNS])
+    rows = {str(run): slice(start, stop) for run, (start, stop) in enumerate(pairwise(starts), 1)}
+    _responses(folder, subjects, [str(name) for name in held["rois"]], rows)
+    _sherlock_features(data, folder)
+
+
+def _sherlock_features(data: Path, folder: Path) -> None:
     table = pd.read_csv(data / "features_1976tr.csv")
     for run, rows in table.groupby("run"):
         # during the cartoon four measures are missing; its volumes are cut off
@@ -92,16 +107,23 @@ def _tables(
     n_runs: int,
     gap: int,
 ) -> None:
-    standard = [(s - s.mean(axis=0)) / s.std(axis=0) for s in series.values()]
     length = (len(features) - (n_runs - 1) * gap) // n_runs
-    for run in range(1, n_runs + 1):
-        rows = slice((run - 1) * (length + gap), (run - 1) * (length + gap) + length)
-        for subject, data in {**series, "mean": np.mean(standard, axis=0)}.items():
+    starts = (run * (length + gap) for run in range(n_runs))
+    rows = {str(run): slice(start, start + length) for run, start in enumerate(starts, 1)}
+    _responses(folder, series, names, rows)
+    for run, of_run in rows.items():
+        _features(folder, run, features.iloc[of_run], t_r)
+    _text(folder / "config.toml", _TABLES_CONFIG.format(t_r=t_r))
+
+
+def _responses(folder: Path, series: dict[str, np.ndarray], names: list[str], rows: dict[str, slice]) -> None:
+    """One table per subject and run, and of ``sub-mean``."""
+    standard = [(s - s.mean(axis=0)) / s.std(axis=0) for s in series.values()]
+    for subject, data in {**series, "mean": np.mean(standard, axis=0)}.items():
+        for run, of_run in rows.items():
             path = folder / "dataset" / f"sub-{subject}" / f"sub-{subject}_task-film_run-{run}_timeseries.tsv"
             path.parent.mkdir(parents=True, exist_ok=True)
-            pd.DataFrame(data[rows], columns=names).to_csv(path, sep="\t", index=False)
-        _features(folder, str(run), features.iloc[rows], t_r)
-    _text(folder / "config.toml", _TABLES_CONFIG.format(t_r=t_r))
+            pd.DataFrame(data[of_run], columns=names).to_csv(path, sep="\t", index=False)
 
 
 def _features(folder: Path, run: str, table: pd.DataFrame, t_r: float) -> None:
