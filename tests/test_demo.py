@@ -11,8 +11,11 @@ from neurocca.demo.film import FPS, SCENE_SECONDS, Film, sound_track
 from neurocca.errors import OutputError
 from neurocca.features.loudness import loudness
 from neurocca.features.lowlevel import frame_measures
+from neurocca.io.layout import find_recordings
 from neurocca.io.movie import iter_frames, probe
+from neurocca.io.query import Query
 from neurocca.io.sound import read_audio
+from neurocca.steps.recovery import planted_courses
 from tests.bids_validator import validate
 
 N_VOLUMES, T_R = 30, 2.0
@@ -29,7 +32,7 @@ def _table(path):
 
 def _truth(demo):
     stem = f"{demo}/derivatives/truth/sub-01/func/sub-01_task-movie_desc-truth"
-    return nib.load(f"{stem}_components.nii.gz"), _table(f"{stem}_mixing.tsv")
+    return nib.load(f"{stem}_components.nii.gz"), _table(f"{stem}_mixing.tsv").drop(columns="run")
 
 
 def _bold(demo, run):
@@ -207,3 +210,11 @@ def test_with_the_real_film_the_second_component_is_what_a_network_sees(real_fil
     r = np.corrcoef(mixing.to_numpy()[:, 1], np.concatenate(expected))[0, 1]
     assert abs(r) > 0.99
     assert "Blender Foundation" in (root / "README.md").read_text()
+
+
+def test_planted_courses_are_those_of_the_runs_that_are_analysed(demo):
+    path = demo / "derivatives/truth/sub-01/func/sub-01_task-movie_desc-truth_mixing.tsv"
+    (recording,) = find_recordings(demo, Query(runs=("2",)))
+    names, (second,) = planted_courses(path, recording)
+    assert names == ["truth_00", "truth_01"]
+    np.testing.assert_array_equal(second, _table(path)[names].to_numpy()[N_VOLUMES:])

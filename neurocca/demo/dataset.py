@@ -200,7 +200,7 @@ def _make_subject(
     truth = plan.func(subject, "truth")
     save_image(bold.as_image(maps, head.affine), f"{truth}_desc-truth_components.nii.gz")
     save_image(bold.as_image(bold.planted_loadings(maps), head.affine), f"{truth}_stat-r_desc-truth_statmap.nii.gz")
-    _write_table(f"{truth}_desc-truth_mixing.tsv", np.concatenate(planted), tuple(bold.AREAS))
+    _write_courses(f"{truth}_desc-truth_mixing.tsv", planted)
     activities = []
     for number, (course, run_rng) in enumerate(zip(planted, runs_rng.spawn(plan.n_runs), strict=True), start=1):
         run = f"run-{number}"
@@ -215,7 +215,7 @@ def _make_subject(
         _write_table(f"{confounds}.tsv", motion, bold.MOTION_NAMES)
         write_text(Path(f"{confounds}.json"), json_text(_confounds_json(plan.t_r)))
         done(1)
-    _write_table(f"{truth}_desc-truthActivity_mixing.tsv", np.concatenate(activities), tuple(bold.AREAS))
+    _write_courses(f"{truth}_desc-truthActivity_mixing.tsv", activities)
 
 
 def _write_descriptions(plan: _Plan, seed: int) -> None:
@@ -308,6 +308,15 @@ def _film_name(number: int) -> str:
     return f"demo_run-{number}.mp4"
 
 
+def _write_courses(path: str, runs: list[NDArray[np.float64]]) -> None:
+    """Time courses of all runs, which the last column says."""
+    labels = np.repeat(np.arange(1, len(runs) + 1), [len(run) for run in runs])
+    _write(path, pd.DataFrame(np.concatenate(runs), columns=list(bold.AREAS)).assign(run=labels))
+
+
 def _write_table(path: str, data: NDArray, names: tuple[str, ...]) -> None:
-    table = pd.DataFrame(data, columns=list(names))
+    _write(path, pd.DataFrame(data, columns=list(names)))
+
+
+def _write(path: str, table: pd.DataFrame) -> None:
     write_text(Path(path), table.to_csv(sep="\t", index=False, lineterminator="\n", float_format="%.6f"))

@@ -86,6 +86,8 @@ def _refusals(recording: Recording, n_runs: int, config: Config) -> list[str]:
 
 def _expected(found: Estimate) -> str:
     minutes = f"{found.seconds / 60:.0f} min" if found.seconds >= 90 else f"{found.seconds:.0f} s"
+    if found.seconds >= 3 * 3600:
+        minutes = f"{found.seconds / 3600:.0f} h"
     usual, low = (f"{size / 2**30:.1f} GiB" for size in (found.memory, found.low_memory))
     return f"roughly {minutes} on one core, {usual} of memory ({low} with --low-mem)"
 

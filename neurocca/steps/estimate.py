@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurocca.config import Config
+from neurocca.config import Config, FitConfig
 from neurocca.io.annex import is_unfetched
 from neurocca.io.images import load_image
 from neurocca.io.recording import Recording
@@ -16,6 +16,8 @@ from neurocca.io.store import FeatureStore
 _BASE = 300 * 2**20
 _USUAL, _LOW = 2.2, 1.2  # times the cleaned data in single precision
 _PER_SECOND = 1e7  # entries of cross-products that one core rearranges and decomposes, 3,543 volumes of 273 parcels
+_PER_EPOCH = 7e-5  # seconds per volume of a network's training, 3,543 volumes
+_PER_LANDMARK = 2e-9  # seconds per volume and landmark², of a kernel's fit
 _FIXED = 15.0  # seconds: imports, cross-validation, report
 _BYTES_PER_SECOND = 3e7  # of BOLD, read and cleaned
 
@@ -45,7 +47,18 @@ def estimate(recording: Recording, config: Config, features: Path | None = None)
     data = 4 * volumes * columns
     products = config.inference.n_permutations * folds * p * min(volumes, columns)
     seconds = _FIXED + data / _BYTES_PER_SECOND + products / _PER_SECOND
+    seconds += _training(config.fit, config.inference.n_permutations, folds, volumes)
     return Estimate(int(_BASE + _USUAL * data), int(_BASE + _LOW * data), seconds)
+
+
+def _training(fit: FitConfig, n_permutations: int, folds: int, volumes: int) -> float:
+    """Seconds that estimators without algebra take besides."""
+    halves = 80  # two of each split, and of a rearranged film
+    if fit.estimator == "deep":
+        return (n_permutations * (folds + 1) + halves) * fit.epochs * volumes * _PER_EPOCH
+    if fit.estimator == "kernel":
+        return ((folds + 1) * folds * len(fit.shrinkage_x) + halves) * volumes * fit.n_landmarks**2 * _PER_LANDMARK
+    return 0.0
 
 
 def _shape(recording: Recording, *, atlas: bool) -> tuple[int, int]:

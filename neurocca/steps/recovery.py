@@ -48,12 +48,11 @@ def recovery(
     if truth is None:
         return None
     image, mixing, activity = truth
-    planted = read_table(mixing)
-    every = planted.to_numpy(dtype=float)
-    courses = every[_kept_rows(assembled.qc)]
-    areas = read_table(activity)[planted.columns].to_numpy(dtype=float)
-    said = dict(zip(planted.columns, _planted_correlations(recording, assembled, align, every, areas), strict=True))
-    table = match_planted(list(planted.columns), courses, assembled.brain.read((image,)), variates, maps)
+    names, every = planted_courses(mixing, recording)
+    _, areas = planted_courses(activity, recording)
+    courses = np.concatenate(every)[_kept_rows(assembled.qc)]
+    said = dict(zip(names, _planted_correlations(recording, align, every, areas), strict=True))
+    table = match_planted(names, courses, assembled.brain.read((image,)), variates, maps)
     by_name = {f"cca_{i:02d}": round(float(r), 4) for i, r in enumerate(held_out)}
     return table.assign(
         held_out_r=[by_name.get(name, np.nan) for name in table["component"]],
@@ -62,24 +61,23 @@ def recovery(
 
 
 def _planted_correlations(
-    recording: Recording, assembled: Assembled, align: AlignConfig, courses: NDArray, areas: NDArray
+    recording: Recording, align: AlignConfig, courses: list[NDArray], areas: list[NDArray]
 ) -> NDArray:
     """Mean over runs of the correlation of each planted course with what its areas do, shape (c,).
 
     Drift leaves both and confounds the brain alone, as they do with features and BOLD.
     """
-    runs, start = [], 0
-    for run, quality in zip(recording.runs, assembled.qc, strict=True):
-        n = quality["Volumes"]
+    runs = []
+    for run, course, area in zip(recording.runs, courses, areas, strict=True):
+        n = len(course)
         confounds = confounds_of(run, n, align)
         values, kept = (confounds.values, confounds.kept) if confounds else (None, None)
         cleaned = []
-        for series, taken_out in ((courses, None), (areas, values)):
+        for series, taken_out in ((course, None), (area, values)):
             basis, rows = bold_nuisance(n, recording.t_r, align, taken_out, kept)
-            found = clean_run(series[start : start + n], basis, kept=rows, cut=cut_of(run, align))
+            found = clean_run(series, basis, kept=rows, cut=cut_of(run, align))
             cleaned.append(found.data[found.kept])
         runs.append(paired_correlations(*cleaned))
-        start += n
     return np.mean(runs, axis=0).round(4)
 
 
@@ -111,6 +109,14 @@ def match_planted(
     table.loc[rows, "map_r"] = map_r[rows, found].round(4)
     table.loc[rows, "timecourse_r"] = time_r[rows, found].round(4)
     return table
+
+
+def planted_courses(path: Path, recording: Recording) -> tuple[list[str], list[NDArray]]:
+    """Names of planted components, and their courses in the runs of a recording, which may not be all runs."""
+    table = read_table(path)
+    courses = table.drop(columns="run")
+    rows = [table["run"] == int(run.label) for run in recording.runs]
+    return list(courses.columns), [courses[of_run].to_numpy(dtype=float) for of_run in rows]
 
 
 def _truth_files(recording: Recording) -> tuple[Path, Path, Path] | None:

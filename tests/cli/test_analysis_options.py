@@ -157,6 +157,8 @@ def test_a_dry_run_says_what_it_takes(parcel_dataset, capsys, monkeypatch):
     command = ["dataset", "out", "participant", "--features", "features.h5", "--config-file", "config.toml"]
     assert main([*command, "--dry-run"]) == 0
     assert capsys.readouterr().out.count("roughly 15 s on one core, 0.3 GiB of memory") == 2
+    assert main([*command, "--dry-run", "--estimator", "deep", "--n-permutations", "1000"]) == 0
+    assert capsys.readouterr().out.count("roughly 4 min on one core") == 2  # networks take their time
 
 
 @pytest.mark.parametrize("output", ["dataset/out", "dataset/sub-01/out", "dataset/derivatives"])
