@@ -110,7 +110,7 @@ def _bids_app(arguments: list[str]) -> None:
 
         print(*write_boilerplate(args.output_dir), sep="\n")
     elif args.analysis_level == "group":
-        _prepare_folders(args)
+        _check_folders(args)
         _print(group_verdicts(args, query, " ".join(["neurocca", *arguments])), quiet=args.quiet)
     elif args.dry_run:
         _check_folders(args)
@@ -205,7 +205,7 @@ def _demo(arguments: list[str]) -> None:
     command += ["--config-file", str(toml)]
     print(f"Running: {' '.join(command)}")
     _run_participants(args, config, Query(), command)
-    args.dry_run, args.shared_fit, args.tfce = False, True, False
+    args.dry_run, args.clean_workdir, args.shared_fit, args.tfce = False, False, True, False
     command[3] = "group"
     print(f"\nRunning: {' '.join(command)} --no-tfce")
     _print(group_verdicts(args, Query(), " ".join([*command, "--no-tfce"])), quiet=args.quiet)
@@ -230,7 +230,7 @@ def _make_demo_dataset(folder: Path, generated: bool) -> None:
 
 
 def _run_participants(args: argparse.Namespace, config: Config, query: Query, command: Sequence[str]) -> None:
-    _prepare_folders(args)
+    _check_folders(args)
     from neurocca.steps.content import MissingContent
     from neurocca.steps.participant import run_participants
 
@@ -242,6 +242,7 @@ def _run_participants(args: argparse.Namespace, config: Config, query: Query, co
         query=query,
         features=args.features,
         work_dir=args.work_dir,
+        clean_work_dir=args.clean_workdir,
         low_memory=args.low_mem,
         memory=args.mem,
         n_jobs=args.n_jobs,
@@ -266,14 +267,6 @@ def _print(verdicts: Iterable[tuple[Path, Any]], *, quiet: bool) -> None:
         if "recovery" in verdict.attrs:
             print("planted components (simulated data):")
             print(verdict.attrs["recovery"].to_string(index=False, float_format=lambda value: f"{value:.2f}"))
-
-
-def _prepare_folders(args: argparse.Namespace) -> None:
-    _check_folders(args)
-    if args.clean_workdir and not args.dry_run:
-        from neurocca.steps.work_folder import clean_work
-
-        clean_work(args.work_dir, args.features)
 
 
 def _check_folders(args: argparse.Namespace) -> None:

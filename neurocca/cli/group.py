@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from neurocca.cli.analysis import given_values
 from neurocca.cli.parser import add
 from neurocca.config import Config
+from neurocca.errors import UsageError
 from neurocca.io.query import Query
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def group_verdicts(args: argparse.Namespace, query: Query, command: str) -> "Ite
     from neurocca.steps.group import run_group
     from neurocca.steps.group_choice import describe_groups
 
+    if args.clean_workdir:
+        raise UsageError("--clean-workdir: the group level leaves the working directory as it is.")
     if args.dry_run:
         print(describe_groups(args.bids_dir, args.output_dir, query))
         return

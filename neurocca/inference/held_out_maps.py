@@ -16,7 +16,7 @@ from neurocca.inference.censoring import prepared
 from neurocca.inference.held_out import HeldOutResult
 from neurocca.inference.loading_maps import Blocks, LoadingMaps, maps_and_maxima
 from neurocca.inference.loading_null import unit_columns
-from neurocca.inference.loadings import corrected_pvalues
+from neurocca.inference.result import max_statistic_pvalues
 
 
 def held_out_map_test(
@@ -78,4 +78,6 @@ def held_out_map_test(
 
     blocks = map(left_out, [np.asarray(y)] if columns is None else columns())
     loadings, maxima = maps_and_maxima(blocks, held.left_out_variates.T, held.null_variates, lambda rows: rows, n_jobs)
-    return LoadingMaps(loadings, corrected_pvalues(loadings, maxima), maxima, held.scheme, held.is_exhaustive)
+    # all components together are the null of each: which comes first is no matter
+    pvalues = np.stack([max_statistic_pvalues(np.abs(component), maxima) for component in loadings.T], axis=1)
+    return LoadingMaps(loadings, pvalues, maxima, held.scheme, held.is_exhaustive)

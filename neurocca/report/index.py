@@ -22,10 +22,14 @@ def render_index(rows: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str
     ordered = sorted(rows, key=lambda row: (str(row["subject"]), str(row["task"]), row["variant"]))
     width = max((len(row["held_out"]) for row in rows), default=0)
     first = [row["held_out"][0] for row in rows if row["held_out"] and wording.is_known(row["held_out"][0])]
+    # who has just failed may have results of an earlier call, too
+    done = {row["subject"] for row in rows if not row["error"]}
+    n_analyses = sum(not row["error"] for row in rows) + len({row["subject"] for row in rows} - done)
     return environment().get_template("index.html.jinja").render(
         rows=ordered,
         groups=groups,
         n_shown=min(width, 3),
+        n_analyses=n_analyses,
         n_subjects=len({row["subject"] for row in rows}),
         failed=[row for row in ordered if row["error"]],
         n_with=sum(row["n_found"] > 0 for row in rows),

@@ -116,14 +116,18 @@ def _further(d: Mapping[str, Any]) -> list[str]:
     """A paragraph on maps, feature spaces and halves of the runs, as far as there are any."""
     sentences = []
     if maps := d.get("Maps"):
-        null = "the first component of permutations without the components before it was the null of each"
-        null = "the components of permutations together were the null of each" if maps.get("LeftOut") else null
+        null = (
+            "the first component of permutations without the components before it was the null of each, and no "
+            f"component counted for more than one before it {cite(WINKLER)}"
+        )
+        if maps.get("LeftOut"):
+            null = "the components of permutations together were the null of each"
         left_out = " of the left-out runs, averaged over runs," if maps.get("LeftOut") else ""
         sentences.append(
             f"Which {noun(d, 2)} go with a component was tested by their correlations with the film-side "
             f"variates{left_out} against {counted(maps['NumberOfPermutations'], 'permutation')} of the same kind, "
             f"corrected for all {noun(d, 2)} and components by the largest absolute correlation {cite(NICHOLS)}; "
-            f"{null}, and no component counted for more than one before it {cite(WINKLER)}."
+            f"{null}."
         )
     if d.get("Contributions"):
         sentences.append(

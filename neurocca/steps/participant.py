@@ -29,7 +29,7 @@ from neurocca.steps.inputs import analysis_of, made_of
 from neurocca.steps.matching import match_runs, read_features
 from neurocca.steps.run_log import RunLog
 from neurocca.steps.several import Outcome, each_participant
-from neurocca.steps.work_folder import CLEANED, WORK
+from neurocca.steps.work_folder import CLEANED, WORK, clean_work
 
 if TYPE_CHECKING:
     from neurocca.steps.analysis import ParticipantAnalysis
@@ -47,6 +47,7 @@ def run_participants(
     query: Query | None = None,
     features: Path | None = None,
     work_dir: Path | None = None,
+    clean_work_dir: bool = False,
     low_memory: bool = False,
     memory: int | None = None,
     n_jobs: int | None = None,
@@ -71,6 +72,8 @@ def run_participants(
     work_dir : Path, optional
         Where such a store is kept, and the cleaned runs of BOLD, which later calls take from there as long as they are
         made of the same. None is ``work``, for the store alone.
+    clean_work_dir : bool
+        Remove what earlier calls have left there, once it is known that there is something to do.
     low_memory : bool
         Have one cleaned run in memory at a time, the others in the working directory.
     memory : int, optional
@@ -104,7 +107,7 @@ def run_participants(
     query = query or Query()
     check_folders(bids_dir, output_dir)
     recordings, unmatched, features, sources = _inputs(
-        bids_dir, output_dir, config, query, features, work_dir or WORK, content
+        bids_dir, output_dir, config, query, features, work_dir or WORK, content, clean=clean_work_dir
     )
     to_do = recordings
     if resume:
@@ -165,12 +168,16 @@ def _inputs(
     features: Path | None,
     work_dir: Path,
     content: MissingContent | None,
+    *,
+    clean: bool,
 ) -> tuple[list[Recording], list[Outcome[Any]], Path, list[dict[str, str]]]:
     """Recordings with the runs that features go with, those that have none, the store, and where all comes from."""
     read = content.reading if content is not None else lambda reading: reading()
     recordings = read(lambda: find_recordings(bids_dir, query, t_r=config.align.t_r))
     check_output(output_dir)
     named = read(lambda: named_inputs(features, config.align))
+    if clean:
+        clean_work(work_dir, features)
     if features is None:
         from neurocca.steps.features import films_store
 

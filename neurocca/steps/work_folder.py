@@ -21,13 +21,12 @@ def clean_work(folder: Path | None, features: Path | None) -> None:
     folder : Path or None
         ``work`` by default.
     features : Path or None
-        A store that the user gives: it stays, wherever it lies.
+        A store that the user gives. There is no intermediate one then, and a store in the folder stays.
     """
     folder = folder or WORK
     store = folder / STORE
-    given = features is not None and features.resolve() == store.resolve()
-    kept_runs = (folder / CLEANED).glob("run-*.h5")
-    for path in (*kept_runs, store.with_name(f".{STORE}.parts"), *([] if given else [store])):
+    stores = [store, store.with_name(f".{STORE}.parts")] if features is None else []
+    for path in (*(folder / CLEANED).glob("run-*.h5"), *stores):
         if path.is_dir():
             shutil.rmtree(path)
         elif path.exists():

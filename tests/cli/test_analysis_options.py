@@ -14,6 +14,7 @@ from neurocca.cli.app import _bids_parser
 from neurocca.cli.data import as_query
 from neurocca.config import Config
 from neurocca.errors import UsageError
+from neurocca.steps.work_folder import clean_work
 
 
 def config(*options: str) -> Config:
@@ -231,16 +232,17 @@ def test_the_work_directory_is_cleaned_of_what_is_ours(parcel_dataset, capsys, m
     command = ["dataset", "out", "participant", "--features", "features.h5", "--config-file", "config.toml"]
     command += ["-w", "w", "--clean-workdir"]
     assert main([*command, "--dry-run"]) == 0
-    assert (work / "features.h5").exists()
+    assert main([*command, "--participant-label", "77"]) == 18
+    assert (work / "cleaned/run-0.h5").exists()
     assert main([*command, "--participant-label", "01", "-q"]) == 0
-    assert sorted(path.name for path in work.iterdir()) == ["cleaned", "mine"]
+    # a store of one's own is given: another one in the folder is not what earlier calls have left
+    left = [".features.h5.parts", "cleaned", "features.h5", "mine"]
+    assert sorted(path.name for path in work.iterdir()) == left
     assert (work / "cleaned/mine").exists()
     assert not (work / "cleaned/run-0.h5").exists()
-    # a store that is given is no intermediate file, wherever it lies
-    (parcel_dataset / "features.h5").rename(work / "features.h5")
-    command[command.index("features.h5")] = "w/features.h5"
-    assert main([*command, "--participant-label", "01", "-q"]) == 0
-    assert (work / "features.h5").exists()
+    clean_work(work, None)
+    assert sorted(path.name for path in work.iterdir()) == ["cleaned", "mine"]
+    assert main(["dataset", "out", "group", "--clean-workdir"]) == 64
 
 
 def test_few_permutations_for_a_trial():
