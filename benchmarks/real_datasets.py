@@ -79,14 +79,24 @@ def together(folder: Path, participants: Sequence[str]) -> dict[str, Any]:
     return json.loads(next((folder / "out").glob("*ccaGroup_decomposition.json")).read_text())
 
 
-def group_row(name: str, record: dict[str, Any]) -> str:
+def group_summary(record: dict[str, Any]) -> dict[str, Any]:
     one = record["Shared"]["OneMap"]["Components"][:3]
-    r = " ".join(f"{c['HeldOutCorrelation']:.2f}" for c in one)
-    p = " ".join(f"{c['PValue']:.3f}" for c in one)
-    found = " ".join(str(len(c["ShownBy"])) for c in record["Components"][:3])
-    between = " ".join(f"{c['IntersubjectCorrelation']:.2f}" for c in record["Components"][:3])
-    p_between = " ".join(f"{c['PValueIntersubject']:.3f}" for c in record["Components"][:3])
-    return f"| {name} | {len(record['Participants'])} | {found} | {between} | {p_between} | {r} | {p} |"
+    matched = record["Components"][:3]
+    return {
+        "participants": len(record["Participants"]),
+        "found": [len(c["ShownBy"]) for c in matched],
+        "r_intersubject": [round(c["IntersubjectCorrelation"], 3) for c in matched],
+        "p_intersubject": [round(c["PValueIntersubject"], 3) for c in matched],
+        "r_one_fit": [round(c["HeldOutCorrelation"], 3) for c in one],
+        "p_one_fit": [round(c["PValue"], 3) for c in one],
+    }
+
+
+def group_row(name: str, s: dict[str, Any]) -> str:
+    between, r = (" ".join(f"{r:.2f}" for r in s[key]) for key in ("r_intersubject", "r_one_fit"))
+    p_between, p = (" ".join(f"{p:.3f}" for p in s[key]) for key in ("p_intersubject", "p_one_fit"))
+    found = " ".join(map(str, s["found"]))
+    return f"| {name} | {s['participants']} | {found} | {between} | {p_between} | {r} | {p} |"
 
 
 def summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -146,9 +156,8 @@ def main() -> None:
             records = analyse(folder, (*options, "--n-jobs", "2"), args.n_permutations, args.of_mean)
             people = [subject for subject in records if subject != "mean"]
             if len(people) >= MANY:
-                group = together(folder, people)
-                groups[name] = {key: group[key] for key in ("Components", "Shared")}
-                group_lines.append(group_row(name, group))
+                groups[name] = group_summary(together(folder, people))
+                group_lines.append(group_row(name, groups[name]))
                 print(group_lines[-1], flush=True)
         parts = {name: [records[subject] for subject in people]}
         if "mean" in records:

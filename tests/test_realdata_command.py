@@ -91,7 +91,7 @@ def test_the_sitcom_is_found_in_its_viewers_and_not_at_rest(studyforrest_data, t
         assert first[0]["HeldOutCorrelation"] > 0.3
 
 
-def test_one_component_is_found_in_the_listeners_mean(studyforrest_data, tmp_path):
+def test_the_story_is_found_in_the_listeners_mean(studyforrest_data, tmp_path):
     layouts.write_alice(studyforrest_data.parent / "alice", tmp_path)
     mean = analyse(tmp_path, "--participant-label", "mean")["mean"]
     assert held_out(mean)[0] > 0.35

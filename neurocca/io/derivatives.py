@@ -248,7 +248,7 @@ def _write_maps(folder: Path, analysis: Analysis, results: Results) -> None:
     names = component_names(len(results.response_loadings))
     dataset = results.decomposition["Dataset"]
     sidecar = common_fields(results.decomposition)
-    tested = f"{_CROSS} of fits that have not seen the run" if results.decomposition["Maps"]["LeftOut"] else _CROSS
+    tested = f"{_CROSS} of fits that have not seen the run" if results.decomposition["Maps"].get("LeftOut") else _CROSS
     if fwhm := results.decomposition["Alignment"].get("SmoothingFWHM"):
         sidecar["SmoothingFWHM"] = fwhm
     if dataset["Kind"] == "voxels" or dataset.get("Atlas"):
