@@ -197,7 +197,7 @@ def test_with_the_real_film_the_second_component_is_what_a_network_sees(real_fil
     network.module.blocks[6].register_forward_hook(lambda module, inputs, output: encoded.append(output.mean((2, 3))))
     for run in (1, 2):
         frames = np.array(
-            [f[16:240, 115:339] for f in iter_frames(root / f"stimuli/demo_run-{run}.mp4", 4, (455, 256))]
+            [f[16:240, 115:339] for f in iter_frames(root / f"stimuli/demo_run-{run}.mp4", 2, (455, 256))]
         )
         with torch.no_grad():
             network.module((torch.from_numpy(frames).permute(0, 3, 1, 2).float() - 127) / 128)
@@ -205,7 +205,7 @@ def test_with_the_real_film_the_second_component_is_what_a_network_sees(real_fil
     course = (rows - rows.mean(axis=0)) @ np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)[2][0]
     expected, middles = [], (np.arange(20) + 0.5) * 1.2
     for part in np.split(course, [len(encoded[0])]):
-        event = (np.arange(len(part)) / 4, np.full(len(part), 0.25), part - part.mean())
+        event = (np.arange(len(part)) / 2, np.full(len(part), 0.5), part - part.mean())
         expected.append(compute_regressor(event, "glover", middles, oversampling=50)[0][:, 0])
     r = np.corrcoef(mixing.to_numpy()[:, 1], np.concatenate(expected))[0, 1]
     assert abs(r) > 0.99

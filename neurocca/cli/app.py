@@ -204,6 +204,7 @@ def _demo(arguments: list[str]) -> None:
     command = ["neurocca", str(args.bids_dir), str(args.output_dir), "participant", "-w", str(args.work_dir)]
     command += ["--config-file", str(toml)]
     print(f"Running: {' '.join(command)}")
+    args.n_jobs = args.n_jobs or -1  # a participant on each core
     _run_participants(args, config, Query(), command)
     args.dry_run, args.clean_workdir, args.shared_fit, args.tfce = False, False, True, False
     command[3] = "group"

@@ -46,6 +46,9 @@ Eight minutes in all would be too little data to tell two components from each o
 SEED = 1
 """Of the command's dataset."""
 
+N_PERMUTATIONS = 500
+"""Of the analysis: half of the usual number, so that the demo takes minutes."""
+
 ANALYSIS = "code/neurocca.toml"
 """Configuration that the dataset is meant to be analysed with. Some 800 volumes in all do not carry hundreds of
 features, and the haemodynamic response is that of the simulation. With nilearn's other one features follow their own
@@ -54,22 +57,33 @@ response at r = .93 only, and held-out correlations are as much smaller."""
 
 @dataclass(frozen=True)
 class _Story:
-    """What is said of the film and of the second component."""
+    """What is said of the film and of the second component; samples per second, and features of the analysis."""
 
     film: str
     pictures: str
     truth: str
-    features: dict[str, Any]
+    rate: float
+    analysis: dict[str, Any]
 
 
 _GENERATED = _Story(
-    "A computer drew and sounded the films.", "the motion in the pictures", "motion", {"spaces": ["lowlevel", "audio"]}
+    "A computer drew and sounded the films.",
+    "the motion in the pictures",
+    "motion",
+    4.0,
+    {"features.spaces": ["lowlevel", "audio"]},
 )
 _REAL = _Story(
     f"The films are stretches of {CITATION}, each shown twice in a run.",
     "what the pictures show (the first principal component of a network's last stage)",
     f"first principal component of {responses.NETWORK}, {responses.LAYER}",
-    {"spaces": ["cnn", "audio"], "layers": [responses.LAYER], "reduce": "pca:5"},
+    2.0,  # samples per second, which take most of the time
+    {
+        "features.spaces": ["cnn", "audio"],
+        "features.layers": [responses.LAYER],
+        "features.reduce": "pca:5",
+        "fit.n_components": 3,  # what takes most of the rest are maps
+    },
 )
 
 
@@ -179,9 +193,12 @@ def _make_films(plan: _Plan, rng: Generator, done: Callable[[int], object]) -> l
         films.append(path)
         done(1)
     # from the films as they were written: what the pipeline will see
-    seen = responses.pictures(films) if plan.film else responses.motion(films)
+    rate = plan.story.rate
+    seen = responses.pictures(films, rate) if plan.film else responses.motion(films, rate)
     middles = (np.arange(plan.n_volumes) + 0.5) * plan.t_r
-    planted = [responses.respond([responses.loudness(f), s], middles) for f, s in zip(films, seen, strict=True)]
+    planted = [
+        responses.respond([responses.loudness(f, rate), s], rate, middles) for f, s in zip(films, seen, strict=True)
+    ]
     stacked = np.concatenate(planted)
     return [(r - stacked.mean(axis=0)) / stacked.std(axis=0) for r in planted]
 
@@ -250,8 +267,14 @@ def _write_descriptions(plan: _Plan, seed: int) -> None:
     write_text(plan.root / "participants.tsv", participants)
     write_text(plan.root / "derivatives/motion/README.md", "# Simulated head motion of the neurocca demo\n")
     write_text(plan.root / "derivatives/truth/README.md", "# Planted components of the neurocca demo\n")
-    features = {f"features.{name}": value for name, value in plan.story.features.items()}
-    analysis = Config().with_values({**features, "align.hrf": responses.HRF})
+    analysis = Config().with_values(
+        {
+            **plan.story.analysis,
+            "features.rate": plan.story.rate,
+            "align.hrf": responses.HRF,
+            "inference.n_permutations": N_PERMUTATIONS,
+        }
+    )
     write_text(plan.root / ANALYSIS, analysis.to_toml())
     ignore = "*_components.*\n*_statmap.*\n*_mixing.*\n*_decomposition.json\n"
     write_text(plan.root / "derivatives/truth/.bidsignore", ignore)
