@@ -15,7 +15,7 @@ import pandas as pd
 
 from neurocca.config import Config
 from neurocca.demo import make_dataset
-from neurocca.demo.dataset import ANALYSIS
+from neurocca.demo.plan import ANALYSIS
 from neurocca.report.wording import is_found
 from neurocca.steps.participant import run_participants
 

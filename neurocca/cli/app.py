@@ -194,7 +194,7 @@ def _demo(arguments: list[str]) -> None:
         print(f"Using the film and simulated BOLD in {args.bids_dir}")
     else:
         _make_demo_dataset(args.bids_dir, args.generated_film)
-    from neurocca.demo.dataset import ANALYSIS
+    from neurocca.demo.plan import ANALYSIS
     from neurocca.io.files import write_text
 
     args.config_file = args.config_file or args.bids_dir / ANALYSIS

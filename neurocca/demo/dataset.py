@@ -1,38 +1,22 @@
 """The demo dataset: a BIDS dataset with a real or a generated film and simulated BOLD with known components in it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-import neurocca
-from neurocca.config import Config
 from neurocca.demo import bold, responses
+from neurocca.demo.descriptions import confounds_json, events, film_name, write_descriptions
 from neurocca.demo.film import FPS, SIZE, SOUND_RATE, Film, sound_track
+from neurocca.demo.plan import Plan
 from neurocca.errors import OutputError
 from neurocca.io.files import json_text, staged, write_text
 from neurocca.io.movie_writing import write_movie
-from neurocca.io.sample_film import CITATION, SEGMENTS, STRETCH, cut_sample_film, show_again
+from neurocca.io.sample_film import SEGMENTS, STRETCH, cut_sample_film, show_again
 from neurocca.io.volumes import save_image
-
-_README = """# neurocca demo
-
-**Simulated data.** Nobody was scanned. {film}
-The BOLD images were computed from the films in `stimuli/`: two planted components, one driven by the loudness of the
-sound (temporal areas) and one by {pictures} (occipital areas), under noise, ongoing activity, drift and head motion.
-
-* `derivatives/motion`: the simulated head motion, named as fMRIPrep names it.
-* `derivatives/truth`: what was planted, as maps (percent signal change, and the correlations that loadings estimate)
-  and time courses (standard deviations); and all that the areas do, ongoing activity with it.
-* `code/neurocca.toml`: how the dataset is meant to be analysed.
-
-Made by `neurocca.demo.make_dataset` with seed {seed}; the same version, film and seed make the same files again.
-"""
 
 N_SUBJECTS, N_RUNS = 3, 3
 
@@ -45,71 +29,6 @@ Eight minutes in all would be too little data to tell two components from each o
 
 SEED = 1
 """Of the command's dataset."""
-
-N_PERMUTATIONS = 500
-"""Of the analysis: half of the usual number, so that the demo takes minutes."""
-
-ANALYSIS = "code/neurocca.toml"
-"""Configuration that the dataset is meant to be analysed with. Some 800 volumes in all do not carry hundreds of
-features, and the haemodynamic response is that of the simulation. With nilearn's other one features follow their own
-response at r = .93 only, and held-out correlations are as much smaller."""
-
-
-@dataclass(frozen=True)
-class _Story:
-    """What is said of the film and of the second component; samples per second, and features of the analysis."""
-
-    film: str
-    pictures: str
-    truth: str
-    rate: float
-    analysis: dict[str, Any]
-
-
-_GENERATED = _Story(
-    "A computer drew and sounded the films.",
-    "the motion in the pictures",
-    "motion",
-    4.0,
-    {"features.spaces": ["lowlevel", "audio"]},
-)
-_REAL = _Story(
-    f"The films are stretches of {CITATION}, each shown twice in a run.",
-    "what the pictures show (the first principal component of a network's last stage)",
-    f"first principal component of {responses.NETWORK}, {responses.LAYER}",
-    2.0,  # samples per second, which take most of the time
-    {
-        "features.spaces": ["cnn", "audio"],
-        "features.layers": [responses.LAYER],
-        "features.reduce": "pca:5",
-        "fit.n_components": 3,  # what takes most of the rest are maps
-    },
-)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Size of the dataset, its film, and the folder it is written into."""
-
-    root: Path
-    film: Path | None
-    n_subjects: int
-    n_runs: int
-    n_volumes: int
-    t_r: float
-
-    @property
-    def story(self) -> _Story:
-        return _REAL if self.film else _GENERATED
-
-    @property
-    def film_seconds(self) -> float:
-        return self.n_volumes * self.t_r
-
-    def func(self, subject: str, derivative: str = "") -> str:
-        """Path of a subject's functional files up to the entity after the task."""
-        base = self.root / "derivatives" / derivative if derivative else self.root
-        return str(base / f"sub-{subject}" / "func" / f"sub-{subject}_task-movie")
 
 
 def make_dataset(
@@ -167,8 +86,8 @@ def make_dataset(
     film_rng, subject_rng = np.random.default_rng(seed).spawn(2)
     done = progress or (lambda _: None)
     with staged(root) as folder:
-        plan = _Plan(folder, film, n_subjects, n_runs, n_volumes, t_r)
-        _write_descriptions(plan, seed)
+        plan = Plan(folder, film, n_subjects, n_runs, n_volumes, t_r)
+        write_descriptions(plan, seed)
         planted = _make_films(plan, film_rng, done)
         head = bold.standard_head()
         for number, rng in enumerate(subject_rng.spawn(n_subjects), start=1):
@@ -176,11 +95,11 @@ def make_dataset(
     return root
 
 
-def _make_films(plan: _Plan, rng: Generator, done: Callable[[int], object]) -> list[NDArray[np.float64]]:
+def _make_films(plan: Plan, rng: Generator, done: Callable[[int], object]) -> list[NDArray[np.float64]]:
     """Write one film per run; returns the planted time courses of each run, shape (n_volumes, 2)."""
     films = []
     for number, run_rng in enumerate(rng.spawn(plan.n_runs), start=1):
-        path = plan.root / "stimuli" / _film_name(number)
+        path = plan.root / "stimuli" / film_name(number)
         if plan.film:
             cut_sample_film(plan.film, SEGMENTS[number - 1], min(plan.film_seconds, STRETCH), path)
             if plan.film_seconds > STRETCH:
@@ -204,7 +123,7 @@ def _make_films(plan: _Plan, rng: Generator, done: Callable[[int], object]) -> l
 
 
 def _make_subject(
-    plan: _Plan,
+    plan: Plan,
     subject: str,
     head: bold.Head,
     planted: list[NDArray[np.float64]],
@@ -227,108 +146,12 @@ def _make_subject(
         volumes = bold.simulate_run(head, maps, activities[-1], leak, motion, run_rng)
         image = bold.as_image(volumes, head.affine, plan.t_r)
         save_image(image, f"{plan.func(subject)}_{run}_bold.nii.gz", np.int16)
-        write_text(Path(f"{plan.func(subject)}_{run}_events.tsv"), _events(plan, number))
+        write_text(Path(f"{plan.func(subject)}_{run}_events.tsv"), events(plan, number))
         confounds = f"{plan.func(subject, 'motion')}_{run}_desc-confounds_timeseries"
         _write_table(f"{confounds}.tsv", motion, bold.MOTION_NAMES)
-        write_text(Path(f"{confounds}.json"), json_text(_confounds_json(plan.t_r)))
+        write_text(Path(f"{confounds}.json"), json_text(confounds_json(plan.t_r)))
         done(1)
     _write_courses(f"{truth}_desc-truthActivity_mixing.tsv", activities)
-
-
-def _write_descriptions(plan: _Plan, seed: int) -> None:
-    """Write everything that describes the dataset and its two derivatives."""
-    made_by = {
-        "Name": "neurocca",
-        "Version": neurocca.__version__,
-        "Description": f"neurocca.demo.make_dataset, seed {seed}",
-    }
-    common = {"BIDSVersion": "1.10.0", "License": "CC0", "Authors": ["The neurocca developers"], "Simulated": True}
-    subjects = [f"sub-{i:02d}" for i in range(1, plan.n_subjects + 1)]
-    participants = pd.DataFrame({"participant_id": subjects}).to_csv(sep="\t", index=False, lineterminator="\n")
-    # BIDS asks that the first generator's name be part of the derivative's folder name
-    motion = {"Name": "motion", "Description": "Simulated head motion"}
-    truth = {"Name": "truth", "Description": "Planted components of the simulation"}
-    texts = {
-        "dataset_description.json": {
-            "Name": "neurocca demo (simulated BOLD)",
-            "DatasetType": "raw",
-            "GeneratedBy": [made_by],
-            **common,
-        },
-        "task-movie_bold.json": _bold_json(plan),
-        "task-movie_events.json": _events_json(plan),
-        "derivatives/motion/dataset_description.json": _derivative("motion", [motion, made_by], common),
-        "derivatives/truth/dataset_description.json": _derivative("truth", [truth, made_by], common),
-        "derivatives/truth/task-movie_desc-truth_decomposition.json": _truth_json(plan),
-    }
-    for name, content in texts.items():
-        write_text(plan.root / name, json_text(content))
-    write_text(plan.root / "README.md", _README.format(seed=seed, film=plan.story.film, pictures=plan.story.pictures))
-    write_text(plan.root / "participants.tsv", participants)
-    write_text(plan.root / "derivatives/motion/README.md", "# Simulated head motion of the neurocca demo\n")
-    write_text(plan.root / "derivatives/truth/README.md", "# Planted components of the neurocca demo\n")
-    analysis = Config().with_values(
-        {
-            **plan.story.analysis,
-            "features.rate": plan.story.rate,
-            "align.hrf": responses.HRF,
-            "inference.n_permutations": N_PERMUTATIONS,
-        }
-    )
-    write_text(plan.root / ANALYSIS, analysis.to_toml())
-    ignore = "*_components.*\n*_statmap.*\n*_mixing.*\n*_decomposition.json\n"
-    write_text(plan.root / "derivatives/truth/.bidsignore", ignore)
-    write_text(plan.root / "derivatives/motion/.bidsignore", "*_timeseries.*\n")
-
-
-def _events_json(plan: _Plan) -> dict[str, Any]:
-    film = f"A stretch of {CITATION}" if plan.film else "A generated film with sound"
-    return {
-        "trial_type": {"LongName": "Kind of stimulus", "Description": "What was on screen", "Levels": {"movie": film}}
-    }
-
-
-def _truth_json(plan: _Plan) -> dict[str, Any]:
-    return {
-        "Method": "Planted: response of the feature convolved with nilearn's Glover response, all runs stacked",
-        "Components": dict(zip(bold.AREAS, ("loudness", plan.story.truth), strict=True)),
-        "PlantedCorrelation": dict(zip(bold.AREAS, bold.planted_correlations().round(4).tolist(), strict=True)),
-        "MapUnits": "percent signal change per standard deviation of the time course",
-    }
-
-
-def _bold_json(plan: _Plan) -> dict[str, Any]:
-    return {
-        "TaskName": "movie",
-        "RepetitionTime": plan.t_r,
-        "TaskDescription": "Watching a film; the BOLD images are simulated",
-        "Instructions": "None: nobody was scanned",
-    }
-
-
-def _confounds_json(t_r: float) -> dict[str, Any]:
-    units = {name: "mm" if name.startswith("trans") else "rad" for name in bold.MOTION_NAMES}
-    columns = {name: {"Description": "Simulated head motion", "Units": unit} for name, unit in units.items()}
-    return {"SamplingFrequency": 1 / t_r, "StartTime": 0.0, **columns}
-
-
-def _derivative(name: str, generated_by: list[dict[str, str]], common: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "Name": f"neurocca demo: {name} (simulated)",
-        "DatasetType": "derivative",
-        "GeneratedBy": generated_by,
-        **common,
-    }
-
-
-def _events(plan: _Plan, number: int) -> str:
-    """Table of the one event of a run: the film, from the first volume on."""
-    row = {"onset": [0.0], "duration": [plan.film_seconds], "trial_type": ["movie"], "stim_file": [_film_name(number)]}
-    return pd.DataFrame(row).to_csv(sep="\t", index=False, lineterminator="\n")
-
-
-def _film_name(number: int) -> str:
-    return f"demo_run-{number}.mp4"
 
 
 def _write_courses(path: str, runs: list[NDArray[np.float64]]) -> None:

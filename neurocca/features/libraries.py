@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 from types import ModuleType
 
-import torch
+from torch.library import Library
 
 from neurocca.errors import UsageError
 
@@ -17,7 +17,7 @@ PACKAGED = {f"efficientnet-lite{i}": f"tf_efficientnet_lite{i}" for i in range(3
 _LIBRARIES = ("timm", "torchvision")
 
 _lock = threading.Lock()
-_operators: list[torch.library.Library] = []  # an operator lives as long as the library object that defines it
+_operators: list[Library] = []  # an operator lives as long as the library object that defines it
 
 
 def import_torchvision() -> ModuleType:
@@ -34,7 +34,7 @@ def import_torchvision() -> ModuleType:
                 raise
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        library = Library("torchvision", "FRAGMENT")
         for operator in ("nms", "qnms"):
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _operators.append(library)
